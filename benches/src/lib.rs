@@ -1,0 +1,1 @@
+//! The benchmarks of ctforward: see the `[[bench]]` targets.

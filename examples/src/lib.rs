@@ -1,0 +1,1 @@
+//! The examples of ctforward: see `cli`, `daemon` and `lambda`.
