@@ -1,1 +1,25 @@
-//! core
+#![doc = include_str!("../README.md")]
+
+pub mod batch;
+pub mod deliver;
+mod error;
+pub mod event;
+pub mod key;
+pub mod ledger;
+mod object;
+pub mod pipeline;
+pub mod quarantine;
+pub mod read;
+pub mod sink;
+pub mod source;
+pub mod stage;
+pub mod text;
+
+pub use batch::{Batch, BatchBuilder, BatchLimits, Origin};
+pub use error::{Error, ErrorKind, Result, Retry};
+pub use event::Record;
+pub use ledger::Ledger;
+pub use object::{Object, ObjectId};
+pub use quarantine::{Quarantine, QuarantineEntry};
+pub use sink::{Delivery, Rejection, Sink};
+pub use source::{Chunks, Intake, LogFile, Open, Opened, Receipt, Source};

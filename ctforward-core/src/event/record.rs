@@ -1,0 +1,61 @@
+use std::ops::Range;
+
+/// Where one top-level key of a record and its value lie, as the reader noted it.
+///
+/// Positions are relative to the record's first byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    pub(crate) key: (u32, u32),
+    pub(crate) value: (u32, u32),
+}
+
+impl Field {
+    /// The key between its quotes, still escaped.
+    #[must_use]
+    pub fn key(&self) -> Range<usize> {
+        self.key.0 as usize..self.key.1 as usize
+    }
+
+    /// The value, without white space around it.
+    #[must_use]
+    pub fn value(&self) -> Range<usize> {
+        self.value.0 as usize..self.value.1 as usize
+    }
+}
+
+/// One record of a log file: its bytes as they lie there, and where its
+/// top-level keys are. Borrowed from the reader; nothing is parsed or copied.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    bytes: &'a [u8],
+    fields: &'a [Field],
+    offset: u64,
+}
+
+impl<'a> Record<'a> {
+    pub(crate) fn new(bytes: &'a [u8], fields: &'a [Field], offset: u64) -> Self {
+        Self {
+            bytes,
+            fields,
+            offset,
+        }
+    }
+
+    /// The record's bytes, as they lie in the inflated file.
+    #[must_use]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The record's first byte in the inflated file.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Where its top-level keys lie, in their order; a key that comes twice is here twice.
+    #[must_use]
+    pub fn fields(&self) -> &'a [Field] {
+        self.fields
+    }
+}

@@ -1,0 +1,1 @@
+//! The key layout of CloudTrail in S3, both ways.

@@ -1,0 +1,200 @@
+//! What is known of each log file between runs: the trait [`Ledger`].
+
+mod memory;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::error::Result;
+use crate::object::Object;
+use crate::pipeline::FileBooks;
+
+pub use memory::MemoryLedger;
+
+/// One row for each log file, by bucket and key.
+///
+/// # Contract
+/// - At most one owner holds a file at a time: `claim` grants a lease, and after
+///   the lease ran out another owner may be granted it.
+/// - A ticket whose lease was lost fails every later call with
+///   [`Changed`](crate::ErrorKind::Changed), and changes nothing.
+/// - `finish` returns `Ok` only once the row is as durable as the implementation says.
+/// - ETag and size are attributes: a file rewritten under the same key (another
+///   ETag than the finished row's) is granted again, from its first byte.
+#[async_trait]
+pub trait Ledger: Send + Sync {
+    /// Asks for a file before it is opened.
+    ///
+    /// # Errors
+    /// What kept the ledger from answering; the file is then released.
+    async fn claim(&self, object: &Object, owner: &str, lease: Duration) -> Result<Claim>;
+
+    /// Prolongs a lease from now on.
+    ///
+    /// # Errors
+    /// [`Changed`](crate::ErrorKind::Changed) where the lease is lost.
+    async fn renew(&self, ticket: &Ticket, lease: Duration) -> Result<()>;
+
+    /// Keeps how far a file is decided: every record that starts before
+    /// `low_water` (a byte of the inflated file) is. `object` carries the ETag
+    /// and size that the file had when it was opened.
+    ///
+    /// # Errors
+    /// [`Changed`](crate::ErrorKind::Changed) where the lease is lost.
+    async fn progress(&self, ticket: &Ticket, object: &Object, low_water: u64) -> Result<()>;
+
+    /// Closes a file: every record of it is decided.
+    ///
+    /// # Errors
+    /// [`Changed`](crate::ErrorKind::Changed) where the lease is lost; then
+    /// nothing is acknowledged.
+    async fn finish(&self, ticket: &Ticket, object: &Object, finished: &Finished) -> Result<()>;
+
+    /// Gives a file back undecided, so that it can be claimed at once.
+    ///
+    /// # Errors
+    /// What kept the ledger from noting it; the lease runs out by itself.
+    async fn release(&self, ticket: &Ticket) -> Result<()>;
+}
+
+macro_rules! forward_ledger {
+    ($($pointer:ty),*) => {$(
+        #[async_trait]
+        #[deny(clippy::missing_trait_methods)]
+        impl<L: Ledger + ?Sized> Ledger for $pointer {
+            async fn claim(&self, object: &Object, owner: &str, lease: Duration) -> Result<Claim> {
+                (**self).claim(object, owner, lease).await
+            }
+            async fn renew(&self, ticket: &Ticket, lease: Duration) -> Result<()> {
+                (**self).renew(ticket, lease).await
+            }
+            async fn progress(&self, ticket: &Ticket, object: &Object, low_water: u64) -> Result<()> {
+                (**self).progress(ticket, object, low_water).await
+            }
+            async fn finish(&self, ticket: &Ticket, object: &Object, finished: &Finished) -> Result<()> {
+                (**self).finish(ticket, object, finished).await
+            }
+            async fn release(&self, ticket: &Ticket) -> Result<()> {
+                (**self).release(ticket).await
+            }
+        }
+    )*};
+}
+forward_ledger!(Box<L>, Arc<L>);
+
+/// A ledger's answer to a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Claim {
+    /// The file is ours for the lease.
+    Granted {
+        /// Names this grant in later calls.
+        ticket: Ticket,
+        /// What an earlier run decided.
+        resume: Resume,
+    },
+    /// The file is finished: its receipt is accepted, nothing is read.
+    Delivered,
+    /// Another owner holds it: its receipt is released until then.
+    HeldBy {
+        /// How long that lease still runs.
+        remaining: Duration,
+    },
+}
+
+/// One grant of a ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ticket {
+    /// The file.
+    pub object: Object,
+    /// Who holds it.
+    pub owner: String,
+    /// Counts the grants of this row, so that a late call of a lost lease is seen.
+    pub fence: u64,
+}
+
+impl Ticket {
+    /// The grant number `fence` of `object` to `owner`.
+    pub fn new(object: Object, owner: impl Into<String>, fence: u64) -> Self {
+        Self {
+            object,
+            owner: owner.into(),
+            fence,
+        }
+    }
+}
+
+/// How far an earlier run came with a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Resume {
+    /// Every record that starts before this byte of the inflated file is decided.
+    pub low_water: u64,
+    /// The ETag that the file had then; another one makes the mark void.
+    pub etag: Option<String>,
+    /// The size that the file had then; another one makes the mark void.
+    pub size: Option<u64>,
+}
+
+impl Resume {
+    /// From the first byte.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::default()
+    }
+
+    /// From `low_water`, if the file is still the one that had this ETag and size.
+    #[must_use]
+    pub fn at(low_water: u64, etag: Option<String>, size: Option<u64>) -> Self {
+        Self {
+            low_water,
+            etag,
+            size,
+        }
+    }
+
+    /// The mark to begin at, given what the opened file turned out to be.
+    #[must_use]
+    pub fn mark_for(&self, etag: Option<&str>, size: Option<u64>) -> u64 {
+        let same = self.etag.as_deref() == etag && self.size == size;
+        // Without an ETag nothing proves that it is the same file.
+        if same && etag.is_some() {
+            self.low_water
+        } else {
+            0
+        }
+    }
+}
+
+/// How a file ended, as its row keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Finished {
+    /// Whether the whole file went to quarantine.
+    pub quarantined: bool,
+    /// Its books.
+    pub books: FileBooks,
+}
+
+impl Finished {
+    /// A file that was read to its end.
+    #[must_use]
+    pub fn delivered(books: FileBooks) -> Self {
+        Self {
+            quarantined: false,
+            books,
+        }
+    }
+
+    /// A file that went to quarantine as a whole, or from some record on.
+    #[must_use]
+    pub fn quarantined(books: FileBooks) -> Self {
+        Self {
+            quarantined: true,
+            books,
+        }
+    }
+}

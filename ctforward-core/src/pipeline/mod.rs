@@ -1,0 +1,3 @@
+//! The pipeline.
+mod books;
+pub use books::{FileBooks, RecordBooks};

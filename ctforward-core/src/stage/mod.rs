@@ -1,0 +1,26 @@
+//! What happens to a record between reading and batching: the trait [`Stage`].
+
+use std::sync::Arc;
+
+use crate::event::Record;
+
+/// Looks at each record and says whether it goes on.
+///
+/// # Contract
+/// - Pure: the same record gets the same verdict.
+/// - In doubt a record is kept: one whose fields cannot be read is never dropped.
+/// - Reads top-level fields by [`Record::field`], which costs no scan.
+pub trait Stage: Send + Sync {
+    /// The verdict on one record.
+    fn apply(&self, record: &Record<'_>) -> Verdict;
+}
+
+/// What a [`Stage`] says of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// It goes on.
+    Keep,
+    /// The named rule drops it; the report counts by that name.
+    Drop(Arc<str>),
+}
