@@ -4,7 +4,8 @@
 //! cut and every stray byte has a name, and so that a stream of several members
 //! (as concatenated files are) is read to its last.
 
-use flate2::{Crc, Decompress, FlushDecompress, Status};
+use crc32fast::Hasher;
+use flate2::{Decompress, FlushDecompress, Status};
 
 use super::ReadError;
 
@@ -39,9 +40,12 @@ pub(super) struct Gunzip {
     flags: u8,
     /// Bytes left of the extra field; also collects little-endian numbers.
     number: u64,
-    header_crc: Crc,
+    header_crc: Hasher,
     inflate: Decompress,
-    crc: Crc,
+    /// Checksum and length of what this member inflated to. (The inflater's own
+    /// checksum is several times slower than this one.)
+    crc: Hasher,
+    length: u32,
     stored: u64,
 }
 
@@ -57,9 +61,10 @@ impl Gunzip {
             at: At::Between,
             flags: 0,
             number: 0,
-            header_crc: Crc::new(),
+            header_crc: Hasher::new(),
             inflate: Decompress::new(false),
-            crc: Crc::new(),
+            crc: Hasher::new(),
+            length: 0,
             stored: 0,
         }
     }
@@ -107,6 +112,10 @@ impl Gunzip {
         let used = distance(before_in, self.inflate.total_in());
         let made = distance(before_out, self.inflate.total_out());
         self.crc.update(&output[..made]);
+        // The trailer holds the length modulo 2^32.
+        #[allow(clippy::cast_possible_truncation, reason = "modulo 2^32 is meant")]
+        let made_modulo = made as u32;
+        self.length = self.length.wrapping_add(made_modulo);
         self.stored += used as u64;
         if status == Status::StreamEnd {
             self.at = At::Trailer(0);
@@ -178,7 +187,7 @@ impl Gunzip {
                 self.number |= u64::from(byte) << (8 * n);
                 if n == 0 {
                     self.at = At::HeaderCrc(1);
-                } else if self.number != u64::from(self.header_crc.sum() & 0xffff) {
+                } else if self.number != u64::from(self.header_crc.clone().finalize() & 0xffff) {
                     return Err(self.corrupt("the header's checksum does not match"));
                 } else {
                     self.at = self.start_body();
@@ -189,7 +198,8 @@ impl Gunzip {
                 if n < 7 {
                     self.at = At::Trailer(n + 1);
                 } else {
-                    let expected = u64::from(self.crc.sum()) | u64::from(self.crc.amount()) << 32;
+                    let expected =
+                        u64::from(self.crc.clone().finalize()) | u64::from(self.length) << 32;
                     if self.number != expected {
                         return Err(self.corrupt("the trailer's checksum or length does not match"));
                     }
@@ -229,6 +239,7 @@ impl Gunzip {
     fn start_body(&mut self) -> At {
         self.inflate.reset(false);
         self.crc.reset();
+        self.length = 0;
         At::Body
     }
 
@@ -283,7 +294,7 @@ mod tests {
     fn every_optional_header_field_is_read_and_its_checksum_checked() {
         let plain = b"{\"Records\":[]}";
         let bare = gzip(plain);
-        let mut crc = Crc::new();
+        let mut crc = Hasher::new();
         let mut full = vec![
             0x1f,
             0x8b,
@@ -299,7 +310,7 @@ mod tests {
         full.extend_from_slice(&[3, 0, b'x', b'y', b'z']);
         full.extend_from_slice(b"name\0comment\0");
         crc.update(&full);
-        full.extend_from_slice(&(crc.sum() as u16).to_le_bytes());
+        full.extend_from_slice(&(crc.finalize() as u16).to_le_bytes());
         let crc_at = full.len() - 1;
         full.extend_from_slice(&bare[10..]);
         for step in 1..full.len() {

@@ -4,7 +4,7 @@
 //! and nothing else: a fault of grammar inside a record that leaves its extent
 //! clear is not its business. It can stop at any byte and go on in the next chunk.
 
-use memchr::memchr2;
+use memchr::memchr;
 
 use crate::event::Field;
 
@@ -95,14 +95,18 @@ impl Scanner {
     /// Scans on from where it stopped. `bytes` begins at the record's first
     /// byte, or, once blind, at the first byte not yet scanned.
     pub(super) fn scan(&mut self, bytes: &[u8]) -> Scan {
-        if self.blind {
-            self.at = 0;
-        }
-        let mut i = self.at;
+        let mut i = if self.blind { 0 } else { self.at };
         if self.in_string {
-            match self.string_end(bytes, i) {
-                Some(end) => i = end,
-                None => return self.pause(bytes),
+            // The byte behind a backslash that ended the last chunk.
+            let from = i + usize::from(self.escaped);
+            match string_end(bytes, from) {
+                Some(end) => {
+                    self.in_string = false;
+                    self.escaped = false;
+                    self.string.1 = position(end - 1);
+                    i = end;
+                }
+                None => return self.pause_in_string(bytes, from),
             }
         }
         loop {
@@ -118,15 +122,24 @@ impl Scanner {
                 i += 1;
             };
             match class {
-                QUOTE => {
+                QUOTE => loop {
+                    let start = i + 1;
+                    self.string.0 = position(start);
+                    let Some(end) = string_end(bytes, start) else {
+                        return self.pause_in_string(bytes, start);
+                    };
+                    self.string.1 = position(end - 1);
+                    i = end;
+                    // A compact writer puts the next string right behind the
+                    // separator: most strings are followed by another.
+                    let Some(&[b':' | b',', b'"']) = bytes.get(i..i + 2) else {
+                        break;
+                    };
                     if self.depth == 1 {
-                        self.string.0 = position(i + 1);
+                        self.separator(bytes, i);
                     }
-                    match self.string_end(bytes, i + 1) {
-                        Some(end) => i = end,
-                        None => return self.pause(bytes),
-                    }
-                }
+                    i += 1;
+                },
                 SEPARATOR => {
                     if self.depth == 1 {
                         self.separator(bytes, i);
@@ -160,42 +173,14 @@ impl Scanner {
         }
     }
 
-    /// The position behind the closing quote of the string that `from` lies in.
-    #[inline]
-    fn string_end(&mut self, bytes: &[u8], from: usize) -> Option<usize> {
-        let mut i = from;
-        if self.escaped {
-            if i >= bytes.len() {
-                self.in_string = true;
-                return None;
-            }
-            self.escaped = false;
-            i += 1;
-        }
-        loop {
-            let rest = bytes.get(i..).unwrap_or_default();
-            match memchr2(b'"', b'\\', rest) {
-                Some(found) if rest[found] == b'"' => {
-                    self.in_string = false;
-                    if self.depth == 1 {
-                        self.string.1 = position(i + found);
-                    }
-                    return Some(i + found + 1);
-                }
-                Some(found) => {
-                    i += found + 2;
-                    if i > bytes.len() {
-                        self.escaped = true;
-                        self.in_string = true;
-                        return None;
-                    }
-                }
-                None => {
-                    self.in_string = true;
-                    return None;
-                }
-            }
-        }
+    /// The bytes ran out in a string of which `from` is the first byte at hand
+    /// that is not escaped from before.
+    fn pause_in_string(&mut self, bytes: &[u8], from: usize) -> Scan {
+        self.in_string = true;
+        // Where not even the escaped byte is at hand, it still is to come.
+        self.escaped =
+            from > bytes.len() || !backslashes_before(bytes, from, bytes.len()).is_multiple_of(2);
+        self.pause(bytes)
     }
 
     fn pause(&mut self, bytes: &[u8]) -> Scan {
@@ -228,6 +213,31 @@ impl Scanner {
             });
         }
     }
+}
+
+/// The position behind the closing quote of a string of which `from` is the
+/// first byte at hand that is not escaped from before.
+#[inline]
+fn string_end(bytes: &[u8], from: usize) -> Option<usize> {
+    let mut i = from;
+    loop {
+        let quote = i + memchr(b'"', bytes.get(i..)?)?;
+        // A quote is the end unless an odd number of backslashes stands before it.
+        if quote == from
+            || bytes[quote - 1] != b'\\'
+            || backslashes_before(bytes, from, quote).is_multiple_of(2)
+        {
+            return Some(quote + 1);
+        }
+        i = quote + 1;
+    }
+}
+
+/// How many backslashes stand directly before `end`, not looking before `from`.
+#[cold]
+fn backslashes_before(bytes: &[u8], from: usize, end: usize) -> usize {
+    let string = bytes.get(from..end).unwrap_or_default();
+    string.iter().rev().take_while(|b| **b == b'\\').count()
 }
 
 /// Positions in a record fit 32 bits: the reader's cap on one record does.

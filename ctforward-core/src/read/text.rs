@@ -7,14 +7,13 @@ use memchr::memchr2;
 pub(super) fn is_clean(record: &[u8]) -> bool {
     // One pass that the compiler turns into vector instructions; nearly every
     // record ends here.
-    let mut union = 0;
-    let mut controls = false;
+    let (mut union, mut least) = (0, u8::MAX);
     for &byte in record {
         union |= byte;
-        controls |= byte < 0x20;
+        least = least.min(byte);
     }
     (union < 0x80 || std::str::from_utf8(record).is_ok())
-        && (!controls || controls_are_white_space(record))
+        && (least >= 0x20 || controls_are_white_space(record))
 }
 
 /// Whether every control character lies between tokens and is white space there.
