@@ -28,7 +28,7 @@ fn field(member: &Member) -> Option<Field> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::fmt;
 
     use proptest::prelude::*;
@@ -73,7 +73,8 @@ mod tests {
             .collect()
     }
 
-    fn json() -> impl Strategy<Value = String> {
+    /// JSON of all sorts, also with odd numbers, escapes and white space.
+    pub(in crate::event) fn json() -> impl Strategy<Value = String> {
         let leaf = prop_oneof![
             Just("null".to_owned()),
             Just("true".to_owned()),
@@ -98,7 +99,8 @@ mod tests {
         ]
     }
 
-    fn object(members: Vec<(String, String)>) -> String {
+    /// An object of members whose keys are quoted already.
+    pub(in crate::event) fn object(members: Vec<(String, String)>) -> String {
         let members: Vec<_> = members
             .into_iter()
             .map(|(k, v)| format!("{k} :\n{v}"))
