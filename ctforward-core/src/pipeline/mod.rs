@@ -1,3 +1,271 @@
-//! The pipeline.
+//! The pipeline: from a source's log files to a sink's word on every record, and back to the receipts.
+//!
+//! ```text
+//! Source ─ file ─▶ ledger? ─▶ open ─▶ inflate ─▶ split ─▶ stages ─▶ batch ─▶ deliver ─▶ Sink
+//!    ▲                                                                          │
+//!    └─ receipt ◀─ ledger row ◀─ quarantine ◀─ the file's last record decided ◀─┘
+//! ```
+
+mod batcher;
 mod books;
+mod intake;
+mod limits;
+mod report;
+mod run;
+mod track;
+mod worker;
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::deliver::{RefusalGuard, RetryPolicy, RetrySink, SplitSink};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ledger::Ledger;
+use crate::quarantine::{Quarantine, QuarantineEntry};
+use crate::read::ReadLimits;
+use crate::sink::Sink;
+use crate::source::Source;
+use crate::stage::Stage;
+
 pub use books::{FileBooks, RecordBooks};
+pub use limits::PipelineLimits;
+pub use report::{ByteCounts, End, FileCounts, Progress, Report};
+
+use batcher::Batcher;
+use run::{Run, RunState};
+
+/// Takes log files from a [`Source`] and hands every record to a [`Sink`].
+///
+/// A file's receipt is accepted only when each of its records was accepted by
+/// the sink, dropped by a named rule, or put in quarantine, and the ledger's row
+/// says so; a failure at any step acknowledges nothing.
+///
+/// ```
+/// use ctforward_core::sink::MemorySink;
+/// use ctforward_core::source::MemorySource;
+/// use ctforward_core::{ObjectId, Pipeline};
+/// use tokio_util::sync::CancellationToken;
+///
+/// # tokio::runtime::Runtime::new()?.block_on(async {
+/// let log = r#"{"Records":[{"eventName":"GetObject"},{"eventName":"PutObject"}]}"#;
+/// let source = MemorySource::new([(ObjectId::new("bucket", "log.json"), log.into())]);
+/// let sink = std::sync::Arc::new(MemorySink::new());
+///
+/// let pipeline = Pipeline::builder(source, std::sync::Arc::clone(&sink)).build()?;
+/// let report = pipeline.run(CancellationToken::new()).await;
+///
+/// assert_eq!(report.records.accepted, 2);
+/// assert!(report.balanced());
+/// assert_eq!(sink.lines()[0], r#"{"eventName":"GetObject"}"#);
+/// # Ok::<(), ctforward_core::Error>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Pipeline {
+    source: Box<dyn Source>,
+    run: Arc<Run>,
+    owner: String,
+    keys: Option<crate::key::KeyFilter>,
+}
+
+impl fmt::Debug for Pipeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipeline")
+            .field("limits", &self.run.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Pipeline {
+    /// Begins a pipeline from `source` to `sink`.
+    pub fn builder(
+        source: impl Source + 'static,
+        sink: impl Sink + 'static,
+    ) -> PipelineBuilder {
+        PipelineBuilder {
+            source: Box::new(source),
+            sink: Box::new(sink),
+            quarantine: Arc::new(NoQuarantine),
+            ledger: None,
+            owner: None,
+            stages: Vec::new(),
+            keys: None,
+            limits: PipelineLimits::default(),
+            read_limits: ReadLimits::default(),
+            retry: RetryPolicy::default(),
+            guard: RefusalGuard::default(),
+            dry_run: false,
+        }
+    }
+
+    /// How far the pipeline is, to be looked at while it runs.
+    #[must_use]
+    pub fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.run.progress)
+    }
+}
+
+/// Settings of a [`Pipeline`].
+pub struct PipelineBuilder {
+    source: Box<dyn Source>,
+    sink: Box<dyn Sink>,
+    quarantine: Arc<dyn Quarantine>,
+    ledger: Option<Arc<dyn Ledger>>,
+    owner: Option<String>,
+    stages: Vec<Arc<dyn Stage>>,
+    keys: Option<crate::key::KeyFilter>,
+    limits: PipelineLimits,
+    read_limits: ReadLimits,
+    retry: RetryPolicy,
+    guard: RefusalGuard,
+    dry_run: bool,
+}
+
+impl fmt::Debug for PipelineBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PipelineBuilder")
+            .field("limits", &self.limits)
+            .field("read_limits", &self.read_limits)
+            .field("retry", &self.retry)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PipelineBuilder {
+    /// Where what cannot be delivered is kept. Without one, a file that holds
+    /// such a thing stays unfinished.
+    #[must_use]
+    pub fn quarantine(mut self, quarantine: impl Quarantine + 'static) -> Self {
+        self.quarantine = Arc::new(quarantine);
+        self
+    }
+
+    /// What is known of files between runs. Without one, each file is read.
+    #[must_use]
+    pub fn ledger(mut self, ledger: impl Ledger + 'static) -> Self {
+        self.ledger = Some(Arc::new(ledger));
+        self
+    }
+
+    /// The name under which this pipeline holds leases of the ledger. By default
+    /// the process and a random number.
+    #[must_use]
+    pub fn owner(mut self, owner: impl Into<String>) -> Self {
+        self.owner = Some(owner.into());
+        self
+    }
+
+    /// Adds a stage behind those added before.
+    #[must_use]
+    pub fn stage(mut self, stage: impl Stage + 'static) -> Self {
+        self.stages.push(Arc::new(stage));
+        self
+    }
+
+    /// Which files to take, by their keys. Those left out are counted as skipped.
+    #[must_use]
+    pub fn keys(mut self, keys: crate::key::KeyFilter) -> Self {
+        self.keys = Some(keys);
+        self
+    }
+
+    /// What to hold and do at once.
+    #[must_use]
+    pub fn limits(mut self, limits: PipelineLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Caps of the reader.
+    #[must_use]
+    pub fn read_limits(mut self, limits: ReadLimits) -> Self {
+        self.read_limits = limits;
+        self
+    }
+
+    /// How to try again what may pass later.
+    #[must_use]
+    pub fn retry(mut self, retry: RetryPolicy) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// When the sink's refusals are not believed.
+    #[must_use]
+    pub fn refusal_guard(mut self, guard: RefusalGuard) -> Self {
+        self.guard = guard;
+        self
+    }
+
+    /// Reads and counts, and sends nothing: all records stay undecided.
+    #[must_use]
+    pub fn dry_run(mut self, dry_run: bool) -> Self {
+        self.dry_run = dry_run;
+        self
+    }
+
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// [`Config`](ErrorKind::Config) where the limits do not go together.
+    pub fn build(self) -> Result<Pipeline> {
+        let batch = self.sink.limits();
+        let budget = self.limits.batch_budget(batch)?;
+        let stop = CancellationToken::new();
+        let retrying = RetrySink::new(self.sink, self.retry, stop.clone());
+        let state = RunState {
+            report: Report::default(),
+            filtered: std::collections::BTreeMap::new(),
+            fatal: None,
+            rng: self.retry.rng(),
+        };
+        Ok(Pipeline {
+            source: self.source,
+            owner: self.owner.unwrap_or_else(|| {
+                format!("{}-{:016x}", std::process::id(), fastrand::u64(..))
+            }),
+            keys: self.keys,
+            run: Arc::new(Run {
+                hold_complete: self.limits.hold_complete(batch),
+                record_limit: batch.record_bytes.min(batch.bytes),
+                limits: self.limits,
+                read_limits: self.read_limits,
+                stages: self.stages,
+                batcher: Batcher::new(batch, budget),
+                sink: Arc::new(SplitSink::with_guard(retrying, self.guard)),
+                quarantine: self.quarantine,
+                ledger: self.ledger,
+                dry_run: self.dry_run,
+                retry: self.retry,
+                deliveries: Arc::new(Semaphore::new(self.limits.deliveries)),
+                stop,
+                kill: CancellationToken::new(),
+                tasks: TaskTracker::new(),
+                progress: Arc::new(Progress::default()),
+                state: Mutex::new(state),
+            }),
+        })
+    }
+}
+
+/// Stands where no quarantine was set.
+struct NoQuarantine;
+
+#[async_trait]
+impl Quarantine for NoQuarantine {
+    async fn put(&self, entry: &QuarantineEntry) -> Result<()> {
+        Err(Error::new(
+            ErrorKind::Config,
+            "pipeline",
+            format!(
+                "something cannot be delivered ({}: {}) and no quarantine is set to keep it",
+                entry.reason, entry.detail
+            ),
+        ))
+    }
+}

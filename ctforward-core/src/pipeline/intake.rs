@@ -1,0 +1,329 @@
+//! Taking files from the source, within the limits, until it has no more or the pipeline stops.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::books::FileBooks;
+use super::report::{End, Outcome, Report};
+use super::run::Run;
+use super::track::{Holdings, Track};
+use super::worker::Worker;
+use super::Pipeline;
+use crate::error::{Error, ErrorKind};
+use crate::key::Admission;
+use crate::ledger::{Claim, Resume};
+use crate::object::{Object, ObjectId};
+use crate::quarantine::{Kept, QuarantineEntry, Reason};
+use crate::source::{Intake, LogFile, Receipt};
+
+impl Pipeline {
+    /// Runs until the source is exhausted, `shutdown` is cancelled, or it cannot go on.
+    ///
+    /// When `shutdown` is cancelled, intake stops, files being read are given
+    /// back, and what is under way to the sink has the
+    /// [drain time](super::PipelineLimits::drain) to be decided.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives every unfinished file back, as if the process
+    /// had ended; prefer `shutdown`, which finishes what is under way.
+    #[tracing::instrument(name = "pipeline", skip_all)]
+    pub async fn run(self, shutdown: CancellationToken) -> Report {
+        let began = Instant::now();
+        let Self { source, run, owner, keys } = self;
+        let helpers = Helpers::start(&run, shutdown);
+        let mut intake = IntakeLoop {
+            reading: Arc::new(Semaphore::new(run.limits.files_reading)),
+            awaiting: Arc::new(Semaphore::new(run.limits.files_awaiting)),
+            readers: TaskTracker::new(),
+            run: Arc::clone(&run),
+            source,
+            owner,
+            keys,
+        };
+        intake.take_all().await;
+        // What the readers still add goes into the same open batch, which then
+        // need not wait for more.
+        intake.readers.close();
+        intake.readers.wait().await;
+        if let Some(sealed) = run.batcher.take_if(|_| true) {
+            run.dispatch(sealed).await;
+        }
+        run.tasks.close();
+        run.tasks.wait().await;
+        drop(helpers);
+        report(&run, began)
+    }
+}
+
+fn report(run: &Run, began: Instant) -> Report {
+    let mut state = run.state();
+    let mut report = std::mem::take(&mut state.report);
+    report.seconds = began.elapsed().as_secs_f64();
+    report.filtered_by = std::mem::take(&mut state.filtered)
+        .into_iter()
+        .map(|(rule, count)| (rule.to_string(), count))
+        .collect();
+    report.end = match state.fatal.take() {
+        Some(error) => End::Failed(error),
+        None if run.stop.is_cancelled() => End::Stopped,
+        None => End::Exhausted,
+    };
+    // Only a task that panicked leaves a file without an end; it is not finished.
+    let counted = report.files.delivered + report.files.skipped + report.files.quarantined + report.files.failed;
+    let lost = run.progress.files_seen().saturating_sub(counted);
+    report.files.seen = run.progress.files_seen();
+    if lost > 0 {
+        report.files.failed += lost;
+        report.end = End::Failed(Error::new(
+            ErrorKind::Other,
+            "pipeline",
+            format!("{lost} files were left by a fault in the program; they are not finished"),
+        ));
+    }
+    report
+}
+
+/// Tasks that run beside the intake, and end with it.
+struct Helpers(Vec<tokio::task::JoinHandle<()>>);
+
+impl Helpers {
+    fn start(run: &Arc<Run>, shutdown: CancellationToken) -> Self {
+        let stopper = {
+            let run = Arc::clone(run);
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = shutdown.cancelled() => run.stop.cancel(),
+                    () = run.stop.cancelled() => {}
+                }
+                tokio::time::sleep(run.limits.drain).await;
+                run.kill.cancel();
+            })
+        };
+        let linger = {
+            let run = Arc::clone(run);
+            tokio::spawn(async move {
+                loop {
+                    let opened = run.batcher.next_opened().await;
+                    tokio::time::sleep_until(opened + run.limits.linger).await;
+                    if let Some(sealed) = run.batcher.take_if(|since| since == opened) {
+                        run.dispatch(sealed).await;
+                    } else {
+                        // Another batch is open by now, or this one has no record yet.
+                        tokio::task::yield_now().await;
+                    }
+                }
+            })
+        };
+        Self(vec![stopper, linger])
+    }
+}
+
+impl Drop for Helpers {
+    fn drop(&mut self) {
+        for helper in &self.0 {
+            helper.abort();
+        }
+    }
+}
+
+struct IntakeLoop {
+    run: Arc<Run>,
+    source: Box<dyn crate::Source>,
+    owner: String,
+    keys: Option<crate::key::KeyFilter>,
+    reading: Arc<Semaphore>,
+    awaiting: Arc<Semaphore>,
+    readers: TaskTracker,
+}
+
+impl IntakeLoop {
+    /// Takes files until there are no more, or the pipeline stops.
+    async fn take_all(&mut self) {
+        let stop = self.run.stop.clone();
+        let mut failing: Option<(Instant, u32)> = None;
+        loop {
+            let room = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                room = room(&self.run, &self.awaiting, &self.reading) => room,
+            };
+            let next = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                next = self.source.next() => next,
+            };
+            match next {
+                Ok(Some(intake)) => {
+                    failing = None;
+                    self.run.progress.seen.fetch_add(1, Ordering::Relaxed);
+                    self.take(intake, room).await;
+                }
+                Ok(None) => {
+                    self.run.progress.exhausted.store(1, Ordering::Relaxed);
+                    return;
+                }
+                Err(error) => {
+                    let (since, attempt) = failing.unwrap_or((Instant::now(), 0));
+                    failing = Some((since, attempt + 1));
+                    let limit = self.run.retry.give_up_after;
+                    if !error.is_retryable() || limit.is_some_and(|limit| since.elapsed() > limit) {
+                        self.run.fail(&error);
+                        return;
+                    }
+                    let pause = match error.retry() {
+                        crate::Retry::After(told) => told,
+                        _ => self.run.pause(attempt + 1),
+                    };
+                    tracing::warn!(%error, ?pause, "the source is asked again");
+                    tokio::select! {
+                        biased;
+                        () = stop.cancelled() => return,
+                        () = tokio::time::sleep(pause) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    async fn take(&self, intake: Intake, room: Room) {
+        match intake {
+            Intake::File(file) => match self.left_out(&file) {
+                Some(why) => self.skip(&file.object.id, why, file.receipt).await,
+                None => self.begin(file, room).await,
+            },
+            Intake::Skip { object, why, receipt } => self.skip(&object, why, receipt).await,
+            Intake::Foreign { bytes, reason, receipt } => self.foreign(bytes, &reason, receipt).await,
+        }
+    }
+
+    /// Why a file's key leaves it out, if it does.
+    fn left_out(&self, file: &LogFile) -> Option<&'static str> {
+        let everything = crate::key::KeyFilter::new();
+        let keys = self.keys.as_ref().unwrap_or(&everything);
+        let key = &file.object.id.key;
+        match keys.admit(key) {
+            Admission::Skip(why) => {
+                // Somebody named this file: its content decides what it is.
+                let by_service = matches!(crate::key::classify(key), crate::key::KeyClass::Other { .. });
+                (!(file.named && by_service)).then_some(why)
+            }
+            _ => None,
+        }
+    }
+
+    async fn skip(&self, id: &ObjectId, why: &'static str, receipt: Box<dyn Receipt>) {
+        let accepted = if self.run.dry_run { Ok(()) } else { receipt.accept().await };
+        let books = FileBooks::default();
+        self.run.enter(id, &books, accepted.map(|()| Outcome::Skipped(why)));
+    }
+
+    /// Keeps a message that nobody understands, before it is acknowledged.
+    async fn foreign(&self, bytes: Bytes, reason: &Error, receipt: Box<dyn Receipt>) {
+        let name: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
+        let id = ObjectId::new("message", name);
+        let detail = reason.message().to_owned();
+        let entry = QuarantineEntry::new(
+            Object::new(id.clone()),
+            Reason::Undecodable,
+            detail,
+            Kept::Bytes(bytes),
+        );
+        let finished = match self.run.quarantine.put(&entry).await {
+            Ok(()) => receipt.accept().await,
+            Err(error) => match receipt.release(&error, None).await {
+                Ok(()) => Err(error),
+                Err(also) => Err(also),
+            },
+        };
+        let books = FileBooks::default();
+        self.run.enter(&id, &books, finished.map(|()| Outcome::Quarantined));
+    }
+
+    /// Asks the ledger for a file and begins to read it.
+    async fn begin(&self, file: LogFile, room: Room) {
+        let LogFile { object, named, open, receipt, .. } = file;
+        let claim = match &self.run.ledger {
+            None => Ok(None),
+            Some(ledger) => {
+                let claim = ledger.claim(&object, &self.owner, self.run.limits.lease).await;
+                claim.map(Some)
+            }
+        };
+        let (ticket, resume) = match claim {
+            Ok(None) => (None, Resume::start()),
+            Ok(Some(Claim::Granted { ticket, resume })) => (Some(ticket), resume),
+            Ok(Some(Claim::Delivered)) => {
+                self.skip(&object.id, "delivered before", receipt).await;
+                return;
+            }
+            Ok(Some(Claim::HeldBy { remaining })) => {
+                let error = Error::new(ErrorKind::Unavailable, "ledger", "another worker holds it")
+                    .with_retry(crate::Retry::After(remaining));
+                self.refuse(&object.id, receipt, error).await;
+                return;
+            }
+            Err(error) => {
+                self.refuse(&object.id, receipt, error).await;
+                return;
+            }
+        };
+        let holdings = Holdings {
+            receipt,
+            ticket,
+            awaiting: room.awaiting,
+        };
+        let track = Track::new(object, holdings);
+        let run = Arc::clone(&self.run);
+        let reading = room.reading;
+        self.readers.spawn(async move {
+            let worker = Worker::new(Arc::clone(&run), Arc::clone(&track), open, named, resume);
+            let end = worker.read().await;
+            drop(reading);
+            run.end_reading(&track, end).await;
+        });
+    }
+
+    async fn refuse(&self, id: &ObjectId, receipt: Box<dyn Receipt>, error: Error) {
+        let after = match error.retry() {
+            crate::Retry::After(after) => Some(after),
+            _ => None,
+        };
+        if let Err(error) = receipt.release(&error, after).await {
+            tracing::warn!(%error, file = %id, "the file could not be released");
+        }
+        self.run.enter(id, &FileBooks::default(), Err(error));
+    }
+}
+
+/// Room for one more file.
+struct Room {
+    awaiting: OwnedSemaphorePermit,
+    reading: OwnedSemaphorePermit,
+}
+
+/// Waits for room. Where too many files await their decision, the open batch
+/// goes at once: they may be waiting for just that.
+async fn room(run: &Arc<Run>, awaiting: &Arc<Semaphore>, reading: &Arc<Semaphore>) -> Room {
+    loop {
+        let permit = match Arc::clone(awaiting).try_acquire_owned() {
+            Ok(permit) => Ok(permit),
+            Err(_) => {
+                if let Some(sealed) = run.batcher.take_if(|_| true) {
+                    run.dispatch(sealed).await;
+                }
+                Arc::clone(awaiting).acquire_owned().await
+            }
+        };
+        let (Ok(awaiting), Ok(reading)) = (permit, Arc::clone(reading).acquire_owned().await) else {
+            continue; // never closed
+        };
+        return Room { awaiting, reading };
+    }
+}

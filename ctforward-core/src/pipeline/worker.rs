@@ -1,0 +1,487 @@
+//! Reading one file: open, inflate, split, stages, batch.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::batcher::Line;
+use super::run::Run;
+use super::track::{ReadEnd, Track};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{KeyClass, classify};
+use crate::ledger::Resume;
+use crate::quarantine::{Kept, QuarantineEntry, Reason};
+use crate::read::{self, LogReader, ReadError, Step};
+use crate::source::{Open, Opened};
+use crate::stage::Verdict;
+
+/// Reads one file and hands its records on.
+pub(super) struct Worker {
+    run: Arc<Run>,
+    track: Arc<Track>,
+    open: Arc<dyn Open>,
+    named: bool,
+    resume: Resume,
+    /// Every record that starts before this was dealt with, in this run.
+    dealt_with: u64,
+    /// The ETag and size with which the file was first opened.
+    first: Option<(Option<String>, Option<u64>)>,
+    /// What is held back until the file's end was checked.
+    held: Held,
+    /// The file is larger than what is held back: records go on as they are read.
+    streaming: bool,
+    /// A record that was made one line.
+    line: Vec<u8>,
+}
+
+/// Records and counts of a file whose end was not seen yet.
+#[derive(Default)]
+struct Held {
+    body: Vec<u8>,
+    /// End of the line in `body`, offset and length in the file.
+    lines: Vec<(usize, u64, u32)>,
+    bad: Vec<QuarantineEntry>,
+    filtered: BTreeMap<Arc<str>, u64>,
+    resumed: u64,
+    /// Every element taken starts before this.
+    next: u64,
+}
+
+impl Held {
+    fn take(&mut self, offset: u64, element: Element<'_>) {
+        match element {
+            Element::Line(line) => {
+                self.body.extend_from_slice(line.bytes);
+                self.lines.push((self.body.len(), line.offset, line.length));
+            }
+            Element::Bad(entry) => self.bad.push(entry),
+            Element::Filtered(rule) => *self.filtered.entry(rule).or_default() += 1,
+            Element::Resumed => self.resumed += 1,
+        }
+        self.next = offset + 1;
+    }
+
+    fn records(&self) -> u64 {
+        (self.lines.len() + self.bad.len()) as u64 + self.filtered.values().sum::<u64>()
+    }
+}
+
+/// One element of a file, as far as this module looks at it.
+enum Element<'a> {
+    Line(Line<'a>),
+    Bad(QuarantineEntry),
+    Filtered(Arc<str>),
+    Resumed,
+}
+
+impl Worker {
+    pub(super) fn new(
+        run: Arc<Run>,
+        track: Arc<Track>,
+        open: Arc<dyn Open>,
+        named: bool,
+        resume: Resume,
+    ) -> Self {
+        Self {
+            run,
+            track,
+            open,
+            named,
+            resume,
+            dealt_with: 0,
+            first: None,
+            held: Held::default(),
+            streaming: false,
+            line: Vec::new(),
+        }
+    }
+
+    /// Reads the file, trying again what may pass, and says how it ended.
+    pub(super) async fn read(mut self) -> ReadEnd {
+        let mut attempt = 0;
+        loop {
+            let error = match self.attempt().await {
+                Ok(end) => return end,
+                Err(error) => error,
+            };
+            attempt += 1;
+            // An object that was announced may be a moment late.
+            let again = error.is_retryable() || error.kind() == ErrorKind::NotFound;
+            if again && attempt <= self.run.limits.read_retries && !self.run.stop.is_cancelled() {
+                let pause = match error.retry() {
+                    crate::Retry::After(told) => told,
+                    _ => self.run.pause(attempt),
+                };
+                tracing::debug!(%error, attempt, ?pause, "a file is read again");
+                tokio::select! {
+                    biased;
+                    () = self.run.stop.cancelled() => {}
+                    () = tokio::time::sleep(pause) => continue,
+                }
+            }
+            return match error.kind() {
+                ErrorKind::NotFound => self.unreadable(Reason::Missing, &error).await,
+                ErrorKind::Archived => self.unreadable(Reason::Archived, &error).await,
+                _ => self.give_back(error),
+            };
+        }
+    }
+
+    /// One reading from the first byte.
+    async fn attempt(&mut self) -> Result<ReadEnd> {
+        let stop = self.run.stop.clone();
+        let mut opened = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(self.give_back(stopped())),
+            opened = self.open.open() => opened?,
+        };
+        self.held = Held::default();
+        self.recognise(&opened)?;
+        let resume_at = self.resume.mark_for(opened.etag.as_deref(), opened.size);
+        let mut reader = LogReader::with_limits(self.run.read_limits);
+        let (mut stored, mut inflated) = (0, 0);
+        let end = loop {
+            let marks = Marks {
+                dealt_with: self.dealt_with,
+                resume_at,
+            };
+            match next_element(&self.run, &self.track, &mut reader, &mut self.line, marks) {
+                Ok(Next::Element(offset, element)) => {
+                    let failed = if self.streaming {
+                        hand_on(&self.run, &self.track, element).await
+                    } else {
+                        self.held.take(offset, element);
+                        None
+                    };
+                    match failed {
+                        Some(error) => break ReadEnd::Release(error),
+                        None if self.streaming => self.dealt_with = offset + 1,
+                        None => {}
+                    }
+                }
+                Ok(Next::NeedInput) => {
+                    let chunk = tokio::select! {
+                        biased;
+                        () = stop.cancelled() => break ReadEnd::Release(stopped()),
+                        chunk = opened.chunks.next() => chunk?,
+                    };
+                    match chunk {
+                        Some(chunk) => reader.push(chunk),
+                        None => reader.finish(),
+                    }
+                }
+                Ok(Next::Working) => {}
+                Ok(Next::End) => break ReadEnd::Complete,
+                Err(error) => {
+                    self.count(&reader, &mut stored, &mut inflated);
+                    return Ok(self.read_error(&error).await);
+                }
+            }
+            if reader.inflated_bytes() > inflated {
+                self.count(&reader, &mut stored, &mut inflated);
+                // At most 64 KiB were inflated and split since the last time.
+                tokio::task::yield_now().await;
+                if stop.is_cancelled() {
+                    break ReadEnd::Release(stopped());
+                }
+                if let Some(error) = self.track.failed() {
+                    break ReadEnd::Release(error);
+                }
+                if !self.streaming && inflated > self.run.hold_complete as u64 {
+                    self.streaming = true;
+                    if let Err(error) = self.let_go().await {
+                        break ReadEnd::Release(error);
+                    }
+                }
+            }
+        };
+        self.count(&reader, &mut stored, &mut inflated);
+        Ok(match end {
+            ReadEnd::Complete => match self.let_go().await {
+                Ok(()) => ReadEnd::Complete,
+                Err(error) => ReadEnd::Release(error),
+            },
+            ReadEnd::Release(error) => self.give_back(error),
+            end => end,
+        })
+    }
+
+    /// Takes note of what the opened file is, and that it is the one opened before.
+    fn recognise(&mut self, opened: &Opened) -> Result<()> {
+        let identity = (opened.etag.clone(), opened.size);
+        match &self.first {
+            Some(first) if self.dealt_with > 0 && *first != identity => {
+                return Err(Error::new(
+                    ErrorKind::Changed,
+                    "pipeline",
+                    format!("{} was replaced while it was read", self.track.object().id),
+                ));
+            }
+            _ => {
+                self.track.opened(opened.etag.clone(), opened.size);
+                self.first = Some(identity);
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands on what was held back: first to quarantine, then to the batcher.
+    async fn let_go(&mut self) -> Result<()> {
+        let held = std::mem::take(&mut self.held);
+        self.dealt_with = self.dealt_with.max(held.next);
+        let filtered = held.filtered.values().sum::<u64>();
+        self.track.book(|books| {
+            books.records.read += filtered;
+            books.records.filtered += filtered;
+            books.records.resumed += held.resumed;
+        });
+        for (rule, count) in held.filtered {
+            self.run.drop_by(&rule, count);
+        }
+        let mut undecided = held.lines.len() as u64;
+        let mut bad = held.bad.iter();
+        let failed = loop {
+            let Some(entry) = bad.next() else { break None };
+            if let Err(error) = self.run.put_aside(&self.track, entry).await {
+                break Some(error);
+            }
+        };
+        if failed.is_none() {
+            let mut start = 0;
+            for (end, offset, length) in held.lines {
+                let bytes = &held.body[start..end];
+                start = end;
+                if !self.run.batch(&self.track, Line { bytes, offset, length }).await {
+                    break;
+                }
+                undecided -= 1;
+            }
+        }
+        let undecided = undecided + bad.len() as u64;
+        self.track.book(|books| {
+            books.records.read += undecided;
+            books.records.undecided += undecided;
+        });
+        match failed {
+            Some(error) => Err(error),
+            None if undecided > 0 => Err(stopped()),
+            None => Ok(()),
+        }
+    }
+
+    /// The file should come again: what was held back of it is undecided.
+    fn give_back(&mut self, error: Error) -> ReadEnd {
+        let held = std::mem::take(&mut self.held);
+        self.track.book(|books| {
+            books.records.read += held.records();
+            books.records.undecided += held.records();
+            books.records.resumed += held.resumed;
+        });
+        ReadEnd::Release(error)
+    }
+
+    /// The file cannot be read: is it rightly no log file, or does it go to quarantine?
+    async fn read_error(&mut self, error: &ReadError) -> ReadEnd {
+        let no_log = matches!(
+            error,
+            ReadError::Empty | ReadError::NotJson { .. } | ReadError::NotCloudTrail { .. }
+        );
+        let object = self.track.object();
+        // What has a log file's name or place is not passed over, whatever it holds.
+        let by_chance = matches!(
+            classify(&object.id.key),
+            KeyClass::Unknown | KeyClass::Other { .. }
+        );
+        if no_log && by_chance && !self.named && self.held.records() == 0 {
+            return ReadEnd::Skip("not a CloudTrail log file");
+        }
+        let reason = match error {
+            ReadError::NotCloudTrail { .. } => Reason::NotCloudTrail,
+            ReadError::TooLarge { .. } | ReadError::TooDense { .. } => Reason::OverFileCap,
+            _ => Reason::Unreadable,
+        };
+        self.unreadable(reason, &Error::from(error.clone())).await
+    }
+
+    /// The whole file goes to quarantine, and with it what was held back of it.
+    async fn unreadable(&mut self, reason: Reason, error: &Error) -> ReadEnd {
+        let held = std::mem::take(&mut self.held);
+        self.track.book(|books| {
+            books.records.read += held.records();
+            books.records.quarantined += held.records();
+            books.records.resumed += held.resumed;
+        });
+        ReadEnd::Quarantine(reason, error.message().to_owned())
+    }
+
+    /// Enters what was read since the last time.
+    fn count(&self, reader: &LogReader, stored: &mut u64, inflated: &mut u64) {
+        let (now_stored, now_inflated) = (reader.stored_bytes(), reader.inflated_bytes());
+        let grown = now_inflated - *inflated;
+        self.track.book(|books| {
+            books.compressed += now_stored - *stored;
+            books.inflated += grown;
+        });
+        self.run.inflated(grown);
+        (*stored, *inflated) = (now_stored, now_inflated);
+    }
+}
+
+/// The next element of the file, as this run has to treat it.
+///
+/// Takes the worker's parts and not the worker: what it answers borrows from
+/// the reader and from `line`, while the rest goes on being used.
+fn next_element<'a>(
+    run: &Run,
+    track: &Track,
+    reader: &'a mut LogReader,
+    line: &'a mut Vec<u8>,
+    marks: Marks,
+) -> Result<Next<'a>, ReadError> {
+    let object = || (*track.object()).clone();
+    let element = match reader.next()? {
+        Step::NeedInput => return Ok(Next::NeedInput),
+        Step::End => return Ok(Next::End),
+        Step::Record(record) => {
+            let offset = record.offset();
+            match marks.place(offset) {
+                Place::DealtWith => return Ok(Next::Working),
+                Place::Resumed => return Ok(Next::Element(offset, Element::Resumed)),
+                Place::Ahead => {}
+            }
+            let dropped = run.stages.iter().find_map(|stage| match stage.apply(&record) {
+                Verdict::Drop(rule) => Some(rule),
+                Verdict::Keep => None,
+            });
+            if let Some(rule) = dropped {
+                return Ok(Next::Element(offset, Element::Filtered(rule)));
+            }
+            let bytes = if read::breaks_lines(record.bytes()) {
+                line.clear();
+                read::one_line(record.bytes(), line);
+                line
+            } else {
+                record.bytes()
+            };
+            let limit = run.record_limit;
+            let element = if bytes.len() > limit {
+                let detail = format!("{} bytes; the sink takes {limit} in one record", bytes.len());
+                let reason = Reason::OverSinkLimit;
+                Element::Bad(bad(object(), offset, reason, record.bytes(), detail))
+            } else {
+                #[allow(clippy::cast_possible_truncation, reason = "the reader's cap is below 4 GiB")]
+                let length = record.bytes().len() as u32;
+                Element::Line(Line {
+                    bytes,
+                    offset,
+                    length,
+                })
+            };
+            (offset, element)
+        }
+        Step::Bad(element) => {
+            let detail = match element.reason {
+                Reason::NotAnObject => "an element of Records that is no object",
+                Reason::TooDeep => "nested too deep to be followed",
+                _ => "raw control characters, or bytes that are no UTF-8",
+            };
+            let (offset, reason) = (element.offset, element.reason);
+            let entry = bad(object(), offset, reason, element.bytes, detail.to_owned());
+            (offset, Element::Bad(entry))
+        }
+        Step::Oversized(big) => {
+            let kept = Kept::Reference {
+                length: big.length,
+                sha256: Some(big.sha256),
+            };
+            let detail = format!("{} bytes, over the cap on one record", big.length);
+            let entry = QuarantineEntry::new(object(), Reason::OverReaderCap, detail, kept);
+            (big.offset, Element::Bad(entry.at_offset(big.offset)))
+        }
+        _ => return Ok(Next::Working),
+    };
+    let (offset, element) = element;
+    Ok(match marks.place(offset) {
+        Place::DealtWith => Next::Working,
+        Place::Resumed => Next::Element(offset, Element::Resumed),
+        Place::Ahead => Next::Element(offset, element),
+    })
+}
+
+/// Up to where the elements of a file were treated before.
+#[derive(Clone, Copy)]
+struct Marks {
+    /// In this run, before the file had to be opened again.
+    dealt_with: u64,
+    /// In an earlier run, as the ledger has it.
+    resume_at: u64,
+}
+
+enum Place {
+    DealtWith,
+    Resumed,
+    Ahead,
+}
+
+impl Marks {
+    fn place(self, offset: u64) -> Place {
+        if offset < self.dealt_with {
+            Place::DealtWith
+        } else if offset < self.resume_at {
+            Place::Resumed
+        } else {
+            Place::Ahead
+        }
+    }
+}
+
+enum Next<'a> {
+    /// An element that begins at this byte of the file.
+    Element(u64, Element<'a>),
+    NeedInput,
+    Working,
+    End,
+}
+
+/// Hands on one element of a file that is not held back.
+async fn hand_on(run: &Arc<Run>, track: &Arc<Track>, element: Element<'_>) -> Option<Error> {
+    match element {
+        Element::Line(line) => {
+            if !run.batch(track, line).await {
+                track.book(|books| {
+                    books.records.read += 1;
+                    books.records.undecided += 1;
+                });
+                return Some(stopped());
+            }
+        }
+        Element::Bad(entry) => return run.put_aside(track, &entry).await.err(),
+        Element::Filtered(rule) => {
+            track.book(|books| {
+                books.records.read += 1;
+                books.records.filtered += 1;
+            });
+            run.drop_by(&rule, 1);
+        }
+        Element::Resumed => track.book(|books| books.records.resumed += 1),
+    }
+    None
+}
+
+fn bad(
+    object: crate::Object,
+    offset: u64,
+    reason: Reason,
+    bytes: &[u8],
+    detail: String,
+) -> QuarantineEntry {
+    let kept = Kept::Bytes(Bytes::copy_from_slice(bytes));
+    QuarantineEntry::new(object, reason, detail, kept).at_offset(offset)
+}
+
+pub(super) fn stopped() -> Error {
+    Error::new(ErrorKind::Cancelled, "pipeline", "it was stopped before the file was read to its end")
+        .with_retry(crate::Retry::After(Duration::ZERO))
+}
