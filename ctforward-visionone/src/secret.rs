@@ -62,7 +62,7 @@ impl fmt::Display for Secret {
 /// A token that never changes.
 #[async_trait]
 impl TokenProvider for Secret {
-    async fn token(&self, _refresh: bool) -> Result<Secret> {
+    async fn token(&self, _refresh: bool) -> Result<Self> {
         Ok(self.clone())
     }
 }

@@ -100,7 +100,7 @@ impl VisionOneSink {
             (
                 ErrorKind::Unavailable,
                 Retry::Backoff,
-                "showed a certificate that is not trusted; if a proxy opens the connection on its way, \
+                "showed a certificate that is not accepted; if a proxy opens the connection on its way, \
                  add its CA certificate (PEM)",
             )
         } else if error.is_connect() {

@@ -298,6 +298,46 @@ async fn an_early_413_is_seen_though_the_body_was_not_read() {
     }
 }
 
+#[tokio::test]
+async fn this_machine_is_never_reached_through_a_proxy() {
+    let proxy = Raw::start([]).await;
+    let address = format!("http://{}", proxy.address);
+    let server = Raw::start([]).await;
+    let sink = builder(&server.endpoint()).proxy(&address).build().unwrap();
+    sink.deliver(&two()).await.unwrap();
+    assert_eq!(server.requests().len(), 1);
+
+    // The environment is read once a process, so another test runs in one of its own.
+    let child = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "sink::a_batch_arrives_as_it_is_with_the_documented_headers",
+        ])
+        .envs(["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"].map(|name| (name, &address)))
+        .output()
+        .await
+        .unwrap();
+    let said = String::from_utf8_lossy(&child.stdout);
+    assert!(
+        child.status.success() && said.contains("1 passed"),
+        "{said}"
+    );
+    assert!(proxy.requests().is_empty());
+
+    // Where a proxy is meant, it is used.
+    let sink = builder("http://in.example/raw")
+        .allow_plain_http(true)
+        .proxy(&address)
+        .build()
+        .unwrap();
+    sink.deliver(&two()).await.unwrap();
+    assert!(
+        proxy.requests()[0]
+            .head
+            .starts_with("POST http://in.example/raw ")
+    );
+}
+
 /// Hands out a new token each time one is asked to be read anew.
 #[derive(Default)]
 struct Rotating(AtomicUsize, bool);
