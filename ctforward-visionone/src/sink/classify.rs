@@ -99,7 +99,7 @@ fn success(answer: &Answer<'_>, judge: &Judge<'_>) -> Result<(), Error> {
             answer,
             ErrorKind::Unavailable,
             judge.pace(answer),
-            "sent an answer too long to tell whether it is an error, so nothing counts as accepted",
+            "sent an answer too long or too odd to tell whether it is an error, so nothing counts as accepted",
         )),
         Found::Error { code } => {
             let (kind, retry) = match code.as_deref() {
@@ -182,7 +182,8 @@ fn is_html(answer: &Answer<'_>) -> bool {
             || essence.eq_ignore_ascii_case("application/xhtml+xml")
     });
     let start = without_mark(answer.body.trim_ascii_start()).trim_ascii_start();
-    by_header
+    // An empty page is none: some frameworks call every body text/html.
+    (by_header && !start.is_empty())
         || [&b"<!doctype html"[..], b"<html", b"<head", b"<body"]
             .iter()
             .any(|tag| {
@@ -349,6 +350,11 @@ mod tests {
             ..answer(200, "hello")
         };
         assert_eq!(judged(&html, &[]).unwrap_err().kind(), Config);
+        let empty = Answer {
+            content_type: Some("text/html"),
+            ..answer(200, " \n")
+        };
+        assert!(judged(&empty, &[]).is_ok());
         let cut = Answer {
             whole: false,
             ..answer(200, "aaaa")

@@ -1,10 +1,12 @@
 //! One request and its answer, and what a failed connection means.
 
 use std::error::Error as StdError;
+use std::io::Read as _;
 
 use bytes::{Bytes, BytesMut};
 use ctforward_core::text::excerpt;
 use ctforward_core::{Error, ErrorKind, Result, Retry};
+use flate2::read::MultiGzDecoder;
 use jiff::Timestamp;
 use reqwest::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue,
@@ -35,10 +37,21 @@ impl VisionOneSink {
             other => other,
         };
         let mut response = response.map_err(|e| self.failed(e, token))?;
+        let status = response.status();
         let mut said = BytesMut::new();
         let mut whole = true;
-        // A success whose body is cut short is none: the rest may be the error.
-        while let Some(chunk) = response.chunk().await.map_err(|e| self.failed(e, token))? {
+        loop {
+            let chunk = match response.chunk().await {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => break,
+                // A success whose body is cut short is none: the rest may be the error.
+                Err(e) if status.is_success() => return Err(self.failed(e, token)),
+                // Any other status says what it says without its body.
+                Err(_) => {
+                    whole = false;
+                    break;
+                }
+            };
             let room = ANSWER - said.len();
             if chunk.len() > room {
                 said.extend_from_slice(&chunk[..room]);
@@ -49,8 +62,12 @@ impl VisionOneSink {
         }
         let headers = response.headers();
         let location = text(headers, &LOCATION).and_then(|to| self.endpoint.target(to));
+        let mut said = said.freeze();
+        if let Some(coding) = text(headers, &CONTENT_ENCODING) {
+            (said, whole) = decoded(coding, said, whole);
+        }
         let answer = Answer {
-            status: response.status().as_u16(),
+            status: status.as_u16(),
             content_type: text(headers, &CONTENT_TYPE),
             retry_after: text(headers, &RETRY_AFTER),
             location: location.as_deref(),
@@ -120,6 +137,23 @@ impl VisionOneSink {
         secrets.extend(self.endpoint.query());
         secrets
     }
+}
+
+/// An answer that is compressed though none was asked for: an error must not hide in it.
+fn decoded(coding: &str, said: Bytes, whole: bool) -> (Bytes, bool) {
+    let coding = coding.trim();
+    if said.is_empty() || coding.eq_ignore_ascii_case("identity") {
+        return (said, whole);
+    }
+    if !coding.eq_ignore_ascii_case("gzip") {
+        return (Bytes::new(), false);
+    }
+    let mut inflated = Vec::new();
+    let mut reader = MultiGzDecoder::new(&said[..]).take(ANSWER as u64 + 1);
+    let read = reader.read_to_end(&mut inflated);
+    let fits = inflated.len() <= ANSWER;
+    inflated.truncate(ANSWER);
+    (Bytes::from(inflated), whole && fits && read.is_ok())
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {

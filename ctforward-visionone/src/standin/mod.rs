@@ -129,7 +129,7 @@ impl StandIn {
         let mut lines = self.lines();
         lines.retain(|line| {
             line.trim_ascii_start().starts_with(b"{")
-                && serde_json::from_slice::<serde::de::IgnoredAny>(line).is_ok()
+                && serde_json::from_slice::<&serde_json::value::RawValue>(line).is_ok()
         });
         lines
     }

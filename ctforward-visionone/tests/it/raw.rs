@@ -10,17 +10,17 @@ use tokio::net::{TcpListener, TcpStream};
 /// What becomes of the next request.
 pub(crate) enum Step {
     /// Read it, answer, keep the connection.
-    Answer(String),
+    Answer(Vec<u8>),
     /// Read it, answer, then close without having said so.
-    AnswerAndClose(String),
+    AnswerAndClose(Vec<u8>),
     /// Read the head only, answer and close.
-    AnswerEarly(String),
+    AnswerEarly(Vec<u8>),
     /// Read the head only and close.
     CutBeforeBody,
     /// Read it and close.
     CutAfterBody,
     /// Read it, answer, then send this over and over.
-    Endless(String, Vec<u8>),
+    Endless(Vec<u8>, Vec<u8>),
     /// Read it and say nothing for this long.
     Silence(Duration),
 }
@@ -38,11 +38,16 @@ pub(crate) struct Raw {
     requests: Arc<Mutex<Vec<Request>>>,
 }
 
-pub(crate) fn answer(status: &str, headers: &str, body: &str) -> String {
-    format!(
-        "HTTP/1.1 {status}\r\n{headers}content-length: {}\r\n\r\n{body}",
+pub(crate) fn answer(status: &str, headers: &str, body: &str) -> Vec<u8> {
+    answer_bytes(status, headers, body.as_bytes())
+}
+
+pub(crate) fn answer_bytes(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "HTTP/1.1 {status}\r\n{headers}content-length: {}\r\n\r\n",
         body.len()
-    )
+    );
+    [head.as_bytes(), body].concat()
 }
 
 pub(crate) fn ok() -> Step {
@@ -117,7 +122,7 @@ async fn serve(
             }
             Step::AnswerEarly(text) => {
                 note(Vec::new());
-                stream.write_all(text.as_bytes()).await.ok()?;
+                stream.write_all(text).await.ok()?;
                 return None;
             }
             _ => {}
@@ -137,13 +142,13 @@ async fn serve(
         }
         note(buffer.drain(..length).collect());
         match step {
-            Step::Answer(text) => stream.write_all(text.as_bytes()).await.ok()?,
+            Step::Answer(text) => stream.write_all(&text).await.ok()?,
             Step::AnswerAndClose(text) => {
-                stream.write_all(text.as_bytes()).await.ok()?;
+                stream.write_all(&text).await.ok()?;
                 return None;
             }
             Step::Endless(text, chunk) => {
-                stream.write_all(text.as_bytes()).await.ok()?;
+                stream.write_all(&text).await.ok()?;
                 loop {
                     stream.write_all(&chunk).await.ok()?;
                 }

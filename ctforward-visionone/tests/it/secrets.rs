@@ -63,11 +63,11 @@ async fn no_token_is_shown_whatever_the_server_echoes() {
 async fn no_token_is_shown_when_the_connection_fails() {
     for step in [
         || Step::CutAfterBody,
-        || Step::Answer(format!("garbage {TOKEN}\r\n\r\n")),
+        || Step::Answer(format!("garbage {TOKEN}\r\n\r\n").into_bytes()),
         || {
-            Step::AnswerAndClose(format!(
-                "HTTP/1.1 200 OK\r\ncontent-length: 999\r\n\r\n{TOKEN}"
-            ))
+            Step::AnswerAndClose(
+                format!("HTTP/1.1 200 OK\r\ncontent-length: 999\r\n\r\n{TOKEN}").into_bytes(),
+            )
         },
     ] {
         let server = Raw::start([step(), step()]).await;

@@ -155,7 +155,7 @@ async fn a_cut_is_tried_once_more_and_then_unavailable() {
 #[tokio::test]
 async fn a_success_whose_body_is_cut_is_none() {
     let error = refused(Step::AnswerAndClose(
-        "HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{\"erro".to_owned(),
+        "HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{\"erro".into(),
     ))
     .await;
     assert_eq!(
@@ -163,6 +163,70 @@ async fn a_success_whose_body_is_cut_is_none() {
         (ErrorKind::Unavailable, Retry::Backoff),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn any_other_status_holds_though_its_body_is_cut() {
+    for (status, kind, retry) in [
+        ("413 Too Large", ErrorKind::TooLarge, Retry::Never),
+        ("400 Bad", ErrorKind::Rejected, Retry::Never),
+        (
+            "429 Slow",
+            ErrorKind::Throttled,
+            Retry::After(Duration::from_secs(9)),
+        ),
+    ] {
+        let head = format!("HTTP/1.1 {status}\r\nretry-after: 9\r\ncontent-length: 99\r\n\r\n<");
+        let error = refused(Step::AnswerAndClose(head.into_bytes())).await;
+        assert_eq!((error.kind(), error.retry()), (kind, retry), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_stalls_is_a_timeout() {
+    let server = Raw::start([Step::Answer(
+        "HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{".into(),
+    )])
+    .await;
+    let sink = builder(&server.endpoint())
+        .request_timeout(Duration::from_millis(300))
+        .build()
+        .unwrap();
+    let error = sink.deliver(&two()).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.retry()),
+        (ErrorKind::Timeout, Retry::Backoff),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn no_error_hides_in_a_compressed_answer() {
+    let pack = |text: &[u8]| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        std::io::Write::write_all(&mut encoder, text).unwrap();
+        encoder.finish().unwrap()
+    };
+    let error = br#"{"error":{"code":"TooManyRequests","message":"m"}}"#;
+    for (coding, body, kind) in [
+        ("gzip", pack(error), Some(ErrorKind::Throttled)),
+        ("GZIP", pack(b"OK"), None),
+        (
+            "gzip",
+            pack(&vec![b' '; 1 << 20]),
+            Some(ErrorKind::Unavailable),
+        ),
+        ("gzip", b"OK".to_vec(), Some(ErrorKind::Unavailable)),
+        ("br", b"whatever".to_vec(), Some(ErrorKind::Unavailable)),
+        ("br", Vec::new(), None),
+    ] {
+        let head = format!("content-encoding: {coding}\r\n");
+        let (got, _) = outcome([Step::Answer(crate::raw::answer_bytes(
+            "200 OK", &head, &body,
+        ))])
+        .await;
+        assert_eq!(got.err().map(|e| e.kind()), kind, "{coding}");
+    }
 }
 
 #[tokio::test]
@@ -174,7 +238,7 @@ async fn an_endless_answer_is_read_no_further_than_its_bound() {
     ] {
         let started = Instant::now();
         let error = refused(Step::Endless(
-            format!("HTTP/1.1 {status}\r\nconnection: close\r\n\r\n"),
+            format!("HTTP/1.1 {status}\r\nconnection: close\r\n\r\n").into_bytes(),
             chunk.clone(),
         ))
         .await;
