@@ -127,7 +127,7 @@ fn wrong_endpoint(answer: &Answer<'_>, judge: &Judge<'_>) -> Error {
             excerpt(&redact(to, judge.secrets), 512)
         )
         .into(),
-        (415, _) => "does not take text/plain, so the endpoint is wrong; copy it from the collector's page".into(),
+        (415, _) => "takes no text/plain (or no gzip, where that is set), so the endpoint or that setting is wrong".into(),
         _ => "is not an ingest endpoint; copy the address from the collector's page".into(),
     };
     judge.error(answer, ErrorKind::Config, Retry::Never, &what)

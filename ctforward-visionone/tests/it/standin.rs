@@ -237,3 +237,26 @@ async fn it_stops_though_a_client_stays() {
     let shown = format!("{server:?} {:?}", StandIn::builder().token(secret(TOKEN)));
     assert!(!shown.contains(&TOKEN[..12]), "{shown}");
 }
+
+#[tokio::test]
+async fn a_client_that_sends_all_before_it_reads_sees_why_it_was_refused() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let server = StandIn::builder()
+        .token(secret(TOKEN))
+        .start()
+        .await
+        .unwrap();
+    for path in ["/ingest/api/v1/third_party_log/raw", "/elsewhere"] {
+        let mut stream = tokio::net::TcpStream::connect(server.addr()).await.unwrap();
+        let body = vec![b'x'; 8 << 20];
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&body).await.unwrap();
+        let mut start = [0; 10];
+        stream.read_exact(&mut start).await.unwrap();
+        assert!(start.starts_with(b"HTTP/1.1 4"), "{start:?}");
+    }
+}
