@@ -29,6 +29,7 @@ use crate::token::TokenProvider;
 /// | 200, 201, 202, 204 (a setting), body neither a web page nor an error object | accepted |
 /// | the same with an error object | `Throttled`, `TooLarge`, `Rejected`, `Unauthorized` or `Timeout` as its code says, else `Unavailable` |
 /// | the same with a web page, another 2xx, 3xx, 404, 405, 410, 415 | `Config`: the endpoint is wrong. Redirects are never followed |
+/// | a 2xx whose body is cut off, longer than 64 KiB or in a compression other than gzip | `Unavailable`: it may be an error |
 /// | 400, 422 | `Rejected` |
 /// | 413 | `TooLarge` |
 /// | 401, 403 | the token is read again; if it is another one, one more try; then `Unauthorized` |
