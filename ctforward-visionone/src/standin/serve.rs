@@ -1,0 +1,130 @@
+//! Connections, and which request goes where.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::header::{AUTHORIZATION, HeaderMap};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use super::reply::{self, Reply};
+use super::{Shared, ingest, search};
+use crate::secret::Secret;
+
+pub(super) const CONNECTIVITY: &str = "/v3.0/healthcheck/connectivity";
+pub(super) const CLOUD_ACTIVITIES: &str = "/v3.0/search/cloudActivities";
+
+/// How long a request's head may take to come, and an idle connection stays.
+const HEAD_TIME: Duration = Duration::from_secs(60);
+/// How long requests under way may take once the server stops.
+const STOP_TIME: Duration = Duration::from_secs(2);
+
+pub(super) async fn listen(listener: TcpListener, shared: Arc<Shared>) {
+    let tasks = TaskTracker::new();
+    let slots = Arc::new(Semaphore::new(shared.settings.max_connections));
+    loop {
+        let next = async {
+            let slot = Arc::clone(&slots).acquire_owned().await.ok()?;
+            Some((slot, listener.accept().await))
+        };
+        let accepted = tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => break,
+            accepted = next => accepted,
+        };
+        match accepted {
+            None => break,
+            Some((slot, Ok((stream, _)))) => {
+                let shared = Arc::clone(&shared);
+                tasks.spawn(async move {
+                    connection(stream, shared).await;
+                    drop(slot);
+                });
+            }
+            // Such as too many open files: wait for some to close.
+            Some((_, Err(_))) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+    tasks.close();
+    tasks.wait().await;
+}
+
+async fn connection(stream: TcpStream, shared: Arc<Shared>) {
+    // An answer is small: it should not wait for more to send.
+    let _ = stream.set_nodelay(true);
+    let stop = shared.stop.clone();
+    let service = service_fn(move |request| {
+        let shared = Arc::clone(&shared);
+        async move { Ok::<_, Infallible>(answer(&shared, request).await) }
+    });
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIME)
+            .max_header_size(32 * 1024)
+            .max_buf_size(256 * 1024)
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    // How a connection ends is the client's matter; what it sent is counted by then.
+    let ended = tokio::select! {
+        _ = connection.as_mut() => true,
+        () = stop.cancelled() => false,
+    };
+    if !ended {
+        connection.as_mut().graceful_shutdown();
+        let _ = tokio::time::timeout(STOP_TIME, connection).await;
+    }
+}
+
+/// Every request comes through here, and every answer leaves here.
+async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Reply {
+    let (head, mut body) = request.into_parts();
+    let path = head.uri.path();
+    let reply = if path == shared.settings.path {
+        ingest::ingest(shared, &head, &mut body).await
+    } else if path == CONNECTIVITY || path == CLOUD_ACTIVITIES {
+        if head.method != Method::GET {
+            reply::not_allowed("GET")
+        } else if !bearer_is(&head.headers, shared.settings.api_token.as_ref()) {
+            reply::error(
+                StatusCode::UNAUTHORIZED,
+                "the API key is missing or not the right one",
+            )
+        } else if path == CONNECTIVITY {
+            reply::json_value(&json!({"status": "available"}))
+        } else {
+            search::search(shared, &head).await
+        }
+    } else {
+        reply::error(StatusCode::NOT_FOUND, "there is nothing at this address")
+    };
+    ingest::drain(body).await;
+    shared.store.note_answer(reply.status().as_u16());
+    reply
+}
+
+/// Whether the request carries the bearer token; any will do where none is set.
+pub(super) fn bearer_is(headers: &HeaderMap, expected: Option<&Secret>) -> bool {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return false;
+    };
+    let given = value.to_str().ok().and_then(|text| {
+        let (scheme, token) = text.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    });
+    match (given, expected) {
+        (Some(given), Some(expected)) => given == expected.expose(),
+        (Some(given), None) => !given.is_empty(),
+        (None, _) => false,
+    }
+}
