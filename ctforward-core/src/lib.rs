@@ -20,6 +20,7 @@ pub use error::{Error, ErrorKind, Result, Retry};
 pub use event::Record;
 pub use ledger::Ledger;
 pub use object::{Object, ObjectId};
+pub use pipeline::{Pipeline, Report};
 pub use quarantine::{Quarantine, QuarantineEntry};
 pub use sink::{Delivery, Rejection, Sink};
 pub use source::{Chunks, Intake, LogFile, Open, Opened, Receipt, Source};

@@ -50,12 +50,15 @@ impl RetryPolicy {
     }
 
     pub(crate) fn rng(&self) -> fastrand::Rng {
-        self.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed)
+        self.seed
+            .map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed)
     }
 
     /// The longest pause before attempt number `attempt` (the second is 1).
     pub(crate) fn ceiling(&self, attempt: u32) -> Duration {
-        let doubled = 1u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX);
+        let doubled = 1u32
+            .checked_shl(attempt.saturating_sub(1))
+            .unwrap_or(u32::MAX);
         self.base.saturating_mul(doubled).min(self.cap)
     }
 

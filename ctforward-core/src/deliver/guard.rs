@@ -42,7 +42,9 @@ impl RefusalGuard {
 
     /// Whether the batch decided last accepted any record.
     pub(crate) fn last_accepted(&self) -> bool {
-        self.batches.back().is_some_and(|(accepted, _)| *accepted > 0)
+        self.batches
+            .back()
+            .is_some_and(|(accepted, _)| *accepted > 0)
     }
 
     /// Takes note of a batch; `false` where its refusals are not to be believed.

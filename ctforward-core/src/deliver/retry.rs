@@ -207,7 +207,11 @@ mod tests {
         F: Fn(usize, &Batch) -> Result<Delivery> + Send + Sync,
     {
         let policy = RetryPolicy::default().with_seed(1);
-        RetrySink::new(Script(AtomicUsize::new(0), script), policy, CancellationToken::new())
+        RetrySink::new(
+            Script(AtomicUsize::new(0), script),
+            policy,
+            CancellationToken::new(),
+        )
     }
 
     fn unavailable(retry: Retry) -> Error {

@@ -104,7 +104,9 @@ impl<S: Sink> Sink for SplitSink<S> {
         // A batch that only broke off says nothing about refusals.
         let decided = accepted + whole.rejected.len();
         if decided > 0 {
-            let believed = self.guard().believe(accepted as u64, whole.rejected.len() as u64);
+            let believed = self
+                .guard()
+                .believe(accepted as u64, whole.rejected.len() as u64);
             if !believed {
                 let error = refusal.map_or_else(String::new, |e| e.message().to_owned());
                 return Err(Error::new(
@@ -168,14 +170,17 @@ mod tests {
                 *calls
             };
             if self.fail_from.is_some_and(|from| call >= from) {
-                return Err(Error::new(ErrorKind::Unavailable, "sink", "down")
-                    .with_retry(Retry::Backoff));
+                return Err(
+                    Error::new(ErrorKind::Unavailable, "sink", "down").with_retry(Retry::Backoff)
+                );
             }
             if self.bytes.is_some_and(|most| batch.bytes() > most) {
                 return Err(Error::new(ErrorKind::TooLarge, "sink", "413"));
             }
-            let records: Vec<String> =
-                batch.records().map(|r| String::from_utf8_lossy(r).into_owned()).collect();
+            let records: Vec<String> = batch
+                .records()
+                .map(|r| String::from_utf8_lossy(r).into_owned())
+                .collect();
             if records.iter().any(|r| self.bad.contains(r)) {
                 return Err(Error::new(ErrorKind::Rejected, "sink", "400"));
             }
@@ -185,7 +190,9 @@ mod tests {
     }
 
     fn run<T>(future: impl Future<Output = T>) -> T {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
         runtime.block_on(future)
     }
 
@@ -241,6 +248,9 @@ mod tests {
         let taken = sink.inner.taken.lock().unwrap().len();
         assert!(taken > 0);
         assert_eq!(delivery.again.len() + taken, 8);
-        assert_eq!(delivery.again_because.unwrap().kind(), ErrorKind::Unavailable);
+        assert_eq!(
+            delivery.again_because.unwrap().kind(),
+            ErrorKind::Unavailable
+        );
     }
 }

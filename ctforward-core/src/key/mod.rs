@@ -23,8 +23,10 @@ mod kind;
 mod log_key;
 mod part;
 
+mod filter;
 pub use classify::{KeyClass, classify};
 pub use file_name::{Encoding, FileName, FilePart};
+pub use filter::{Admission, KeyFilter};
 pub use folder::{Folder, Level};
 pub use kind::Kind;
 pub use log_key::LogKey;

@@ -82,18 +82,24 @@ impl Batcher {
             return Put::Closed;
         };
         if !open.has_room(line.bytes.len(), self.limits) {
-            return slot.take().map_or(Put::Closed, |open| Put::Full(open.seal()));
+            return slot
+                .take()
+                .map_or(Put::Closed, |open| Put::Full(open.seal()));
         }
         open.push(track, line);
         if open.has_room(1, self.limits) {
             return Put::Taken;
         }
-        slot.take().map_or(Put::Taken, |open| Put::Filled(open.seal()))
+        slot.take()
+            .map_or(Put::Taken, |open| Put::Filled(open.seal()))
     }
 
     /// Opens a batch, once its bytes are in the budget.
     pub(super) async fn open(&self) {
-        #[allow(clippy::cast_possible_truncation, reason = "the limits were checked to fit")]
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "the limits were checked to fit"
+        )]
         let bytes = self.limits.bytes as u32;
         let Ok(budget) = Arc::clone(&self.budget).acquire_many_owned(bytes).await else {
             return; // never closed
@@ -139,12 +145,15 @@ impl Batcher {
 impl Open {
     fn has_room(&self, bytes: usize, limits: BatchLimits) -> bool {
         self.builder.len() == 0
-            || self.builder.len() < limits.records && self.builder.bytes() + 1 + bytes <= limits.bytes
+            || self.builder.len() < limits.records
+                && self.builder.bytes() + 1 + bytes <= limits.bytes
     }
 
     fn push(&mut self, track: &Arc<Track>, line: Line<'_>) {
         let recent = self.tracks.iter().enumerate().rev().take(LOOK_BACK);
-        let known = recent.into_iter().find(|(_, known)| Arc::ptr_eq(known, track));
+        let known = recent
+            .into_iter()
+            .find(|(_, known)| Arc::ptr_eq(known, track));
         let index = match known {
             Some((index, _)) => index,
             None => {
@@ -156,8 +165,12 @@ impl Open {
             }
         };
         track.batched();
-        #[allow(clippy::cast_possible_truncation, reason = "fewer files than records, which are counted in 32 bits")]
-        self.builder.push(line.bytes, index as u32, line.offset, line.length);
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "fewer files than records, which are counted in 32 bits"
+        )]
+        self.builder
+            .push(line.bytes, index as u32, line.offset, line.length);
     }
 
     fn seal(self) -> Sealed {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -10,12 +11,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::Pipeline;
 use super::books::FileBooks;
 use super::report::{End, Outcome, Report};
 use super::run::Run;
 use super::track::{Holdings, Track};
 use super::worker::Worker;
-use super::Pipeline;
 use crate::error::{Error, ErrorKind};
 use crate::key::Admission;
 use crate::ledger::{Claim, Resume};
@@ -36,7 +37,12 @@ impl Pipeline {
     #[tracing::instrument(name = "pipeline", skip_all)]
     pub async fn run(self, shutdown: CancellationToken) -> Report {
         let began = Instant::now();
-        let Self { source, run, owner, keys } = self;
+        let Self {
+            source,
+            run,
+            owner,
+            keys,
+        } = self;
         let helpers = Helpers::start(&run, shutdown);
         let mut intake = IntakeLoop {
             reading: Arc::new(Semaphore::new(run.limits.files_reading)),
@@ -57,8 +63,9 @@ impl Pipeline {
         }
         run.tasks.close();
         run.tasks.wait().await;
+        let report = report(&run, began);
         drop(helpers);
-        report(&run, began)
+        report
     }
 }
 
@@ -76,7 +83,10 @@ fn report(run: &Run, began: Instant) -> Report {
         None => End::Exhausted,
     };
     // Only a task that panicked leaves a file without an end; it is not finished.
-    let counted = report.files.delivered + report.files.skipped + report.files.quarantined + report.files.failed;
+    let counted = report.files.delivered
+        + report.files.skipped
+        + report.files.quarantined
+        + report.files.failed;
     let lost = run.progress.files_seen().saturating_sub(counted);
     report.files.seen = run.progress.files_seen();
     if lost > 0 {
@@ -91,7 +101,10 @@ fn report(run: &Run, began: Instant) -> Report {
 }
 
 /// Tasks that run beside the intake, and end with it.
-struct Helpers(Vec<tokio::task::JoinHandle<()>>);
+struct Helpers {
+    run: Arc<Run>,
+    tasks: [tokio::task::JoinHandle<()>; 2],
+}
 
 impl Helpers {
     fn start(run: &Arc<Run>, shutdown: CancellationToken) -> Self {
@@ -116,20 +129,26 @@ impl Helpers {
                         run.dispatch(sealed).await;
                     } else {
                         // Another batch is open by now, or this one has no record yet.
-                        tokio::task::yield_now().await;
+                        tokio::time::sleep(Duration::from_millis(20)).await;
                     }
                 }
             })
         };
-        Self(vec![stopper, linger])
+        Self {
+            run: Arc::clone(run),
+            tasks: [stopper, linger],
+        }
     }
 }
 
 impl Drop for Helpers {
     fn drop(&mut self) {
-        for helper in &self.0 {
-            helper.abort();
+        for task in &self.tasks {
+            task.abort();
         }
+        // Where the pipeline's future was dropped, what it began ends too.
+        self.run.kill.cancel();
+        self.run.stop.cancel();
     }
 }
 
@@ -198,8 +217,16 @@ impl IntakeLoop {
                 Some(why) => self.skip(&file.object.id, why, file.receipt).await,
                 None => self.begin(file, room).await,
             },
-            Intake::Skip { object, why, receipt } => self.skip(&object, why, receipt).await,
-            Intake::Foreign { bytes, reason, receipt } => self.foreign(bytes, &reason, receipt).await,
+            Intake::Skip {
+                object,
+                why,
+                receipt,
+            } => self.skip(&object, why, receipt).await,
+            Intake::Foreign {
+                bytes,
+                reason,
+                receipt,
+            } => self.foreign(bytes, &reason, receipt).await,
         }
     }
 
@@ -211,7 +238,10 @@ impl IntakeLoop {
         match keys.admit(key) {
             Admission::Skip(why) => {
                 // Somebody named this file: its content decides what it is.
-                let by_service = matches!(crate::key::classify(key), crate::key::KeyClass::Other { .. });
+                let by_service = matches!(
+                    crate::key::classify(key),
+                    crate::key::KeyClass::Other { .. }
+                );
                 (!(file.named && by_service)).then_some(why)
             }
             _ => None,
@@ -219,14 +249,22 @@ impl IntakeLoop {
     }
 
     async fn skip(&self, id: &ObjectId, why: &'static str, receipt: Box<dyn Receipt>) {
-        let accepted = if self.run.dry_run { Ok(()) } else { receipt.accept().await };
+        let accepted = if self.run.dry_run {
+            Ok(())
+        } else {
+            receipt.accept().await
+        };
         let books = FileBooks::default();
-        self.run.enter(id, &books, accepted.map(|()| Outcome::Skipped(why)));
+        self.run
+            .enter(id, &books, accepted.map(|()| Outcome::Skipped(why)));
     }
 
     /// Keeps a message that nobody understands, before it is acknowledged.
     async fn foreign(&self, bytes: Bytes, reason: &Error, receipt: Box<dyn Receipt>) {
-        let name: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
+        let name: String = Sha256::digest(&bytes)
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect();
         let id = ObjectId::new("message", name);
         let detail = reason.message().to_owned();
         let entry = QuarantineEntry::new(
@@ -243,16 +281,25 @@ impl IntakeLoop {
             },
         };
         let books = FileBooks::default();
-        self.run.enter(&id, &books, finished.map(|()| Outcome::Quarantined));
+        self.run
+            .enter(&id, &books, finished.map(|()| Outcome::Quarantined));
     }
 
     /// Asks the ledger for a file and begins to read it.
     async fn begin(&self, file: LogFile, room: Room) {
-        let LogFile { object, named, open, receipt, .. } = file;
+        let LogFile {
+            object,
+            named,
+            open,
+            receipt,
+            ..
+        } = file;
         let claim = match &self.run.ledger {
             None => Ok(None),
             Some(ledger) => {
-                let claim = ledger.claim(&object, &self.owner, self.run.limits.lease).await;
+                let claim = ledger
+                    .claim(&object, &self.owner, self.run.limits.lease)
+                    .await;
                 claim.map(Some)
             }
         };
@@ -321,7 +368,8 @@ async fn room(run: &Arc<Run>, awaiting: &Arc<Semaphore>, reading: &Arc<Semaphore
                 Arc::clone(awaiting).acquire_owned().await
             }
         };
-        let (Ok(awaiting), Ok(reading)) = (permit, Arc::clone(reading).acquire_owned().await) else {
+        let (Ok(awaiting), Ok(reading)) = (permit, Arc::clone(reading).acquire_owned().await)
+        else {
             continue; // never closed
         };
         return Room { awaiting, reading };

@@ -58,7 +58,9 @@ impl PipelineLimits {
     pub(super) fn batch_budget(&self, batch: BatchLimits) -> Result<usize> {
         let config = |message: String| Err(Error::new(ErrorKind::Config, "pipeline", message));
         if self.files_reading == 0 || self.files_awaiting == 0 || self.deliveries == 0 {
-            return config("files_reading, files_awaiting and deliveries must be at least 1".into());
+            return config(
+                "files_reading, files_awaiting and deliveries must be at least 1".into(),
+            );
         }
         if batch.bytes == 0 || batch.records == 0 || batch.bytes > u32::MAX as usize / 2 {
             return config("the sink's limits allow no batch, or one of over 2 GiB".into());

@@ -83,10 +83,7 @@ impl fmt::Debug for Pipeline {
 
 impl Pipeline {
     /// Begins a pipeline from `source` to `sink`.
-    pub fn builder(
-        source: impl Source + 'static,
-        sink: impl Sink + 'static,
-    ) -> PipelineBuilder {
+    pub fn builder(source: impl Source + 'static, sink: impl Sink + 'static) -> PipelineBuilder {
         PipelineBuilder {
             source: Box::new(source),
             sink: Box::new(sink),
@@ -226,9 +223,9 @@ impl PipelineBuilder {
         };
         Ok(Pipeline {
             source: self.source,
-            owner: self.owner.unwrap_or_else(|| {
-                format!("{}-{:016x}", std::process::id(), fastrand::u64(..))
-            }),
+            owner: self
+                .owner
+                .unwrap_or_else(|| format!("{}-{:016x}", std::process::id(), fastrand::u64(..))),
             keys: self.keys,
             run: Arc::new(Run {
                 hold_complete: self.limits.hold_complete(batch),

@@ -145,12 +145,17 @@ impl Run {
             permit = Arc::clone(&self.deliveries).acquire_owned() => permit.ok(),
         };
         let run = Arc::clone(self);
-        self.tasks.spawn(async move { run.deliver(sealed, room).await });
+        self.tasks
+            .spawn(async move { run.deliver(sealed, room).await });
     }
 
     #[tracing::instrument(level = "debug", skip_all, fields(records = sealed.batch.len(), bytes = sealed.batch.bytes()))]
     async fn deliver(self: Arc<Self>, sealed: Sealed, room: Option<OwnedSemaphorePermit>) {
-        let Sealed { batch, tracks, budget } = sealed;
+        let Sealed {
+            batch,
+            tracks,
+            budget,
+        } = sealed;
         let began = Instant::now();
         let answer = match (self.fatal(), room.is_some()) {
             (Some(error), _) => Err(error),
@@ -174,7 +179,11 @@ impl Run {
         metrics::histogram!("ctforward_delivery_seconds").record(began.elapsed().as_secs_f64());
         let mut error = delivery.again_because;
         if error.is_none() && !delivery.again.is_empty() {
-            error = Some(Error::new(ErrorKind::Unavailable, "sink", "some records were not taken"));
+            error = Some(Error::new(
+                ErrorKind::Unavailable,
+                "sink",
+                "some records were not taken",
+            ));
         }
         if let Some(error) = &error {
             tracing::warn!(%error, records = delivery.again.len(), "records are undecided");
@@ -197,9 +206,13 @@ impl Run {
             }
         };
         for rejection in &delivery.rejected {
-            let put = self.quarantine_refused(&batch, rejection.index, &rejection.reason).await;
+            let put = self
+                .quarantine_refused(&batch, rejection.index, &rejection.reason)
+                .await;
             match put {
-                Ok(()) => decide(rejection.index, &mut tallies, &|tally| tally.quarantined += 1),
+                Ok(()) => decide(rejection.index, &mut tallies, &|tally| {
+                    tally.quarantined += 1
+                }),
                 Err(error) => decide(rejection.index, &mut tallies, &|tally| {
                     tally.undecided += 1;
                     tally.error = Some(error.duplicate());
@@ -215,13 +228,18 @@ impl Run {
         let mut accepted = 0;
         for (index, decided) in decided.iter().enumerate() {
             let file = batch.file_index(index).map(|file| file as usize);
-            if let Some(tally) = file.and_then(|file| tallies.get_mut(file)).filter(|_| !decided) {
+            if let Some(tally) = file
+                .and_then(|file| tallies.get_mut(file))
+                .filter(|_| !decided)
+            {
                 tally.accepted += 1;
                 accepted += 1;
             }
         }
         let sent = (batch.bytes() + 1).saturating_sub(unsent + 1) as u64;
-        self.progress.accepted.fetch_add(accepted, Ordering::Relaxed);
+        self.progress
+            .accepted
+            .fetch_add(accepted, Ordering::Relaxed);
         metrics::counter!("ctforward_sent_bytes_total").increment(sent);
         self.state().report.bytes.sent += sent;
         // The records are decided: their memory may be used again.
@@ -263,17 +281,32 @@ impl Run {
     /// Quarantine, then ledger, then receipt; a failure at any step acknowledges nothing.
     #[tracing::instrument(level = "debug", skip_all, fields(file = %closing.object.id))]
     async fn close(&self, closing: Closing) {
-        let Closing { object, books, end, holdings } = closing;
-        let super::track::Holdings { receipt, ticket, awaiting } = holdings;
+        let Closing {
+            object,
+            books,
+            end,
+            holdings,
+        } = closing;
+        let super::track::Holdings {
+            receipt,
+            ticket,
+            awaiting,
+        } = holdings;
         let finished = match &end {
             ReadEnd::Complete if self.dry_run => Ok(Outcome::Skipped("dry run")),
             ReadEnd::Complete => Ok(Outcome::Delivered),
             ReadEnd::Skip(why) => Ok(Outcome::Skipped(why)),
             ReadEnd::Release(error) => Err(error.duplicate()),
             ReadEnd::Quarantine(reason, detail) => {
-                let kept = Kept::Reference { length: 0, sha256: None };
+                let kept = Kept::Reference {
+                    length: 0,
+                    sha256: None,
+                };
                 let entry = QuarantineEntry::new((*object).clone(), *reason, detail.clone(), kept);
-                self.quarantine.put(&entry).await.map(|()| Outcome::Quarantined)
+                self.quarantine
+                    .put(&entry)
+                    .await
+                    .map(|()| Outcome::Quarantined)
             }
         };
         let finished = match (finished, &self.ledger, &ticket) {
@@ -295,11 +328,15 @@ impl Run {
             // A dry run finishes nothing, and is no failure either.
             Ok(Outcome::Skipped("dry run")) => {
                 let dry = Error::new(ErrorKind::Cancelled, "pipeline", "dry run");
-                receipt.release(&dry, None).await.map(|()| Outcome::Skipped("dry run"))
+                receipt
+                    .release(&dry, None)
+                    .await
+                    .map(|()| Outcome::Skipped("dry run"))
             }
             Ok(outcome) => receipt.accept().await.map(|()| outcome),
             Err(error) => {
-                self.give_back(receipt, ticket.as_ref(), &error, &object.id).await;
+                self.give_back(receipt, ticket.as_ref(), &error, &object.id)
+                    .await;
                 Err(error)
             }
         };

@@ -253,7 +253,18 @@ impl Worker {
             for (end, offset, length) in held.lines {
                 let bytes = &held.body[start..end];
                 start = end;
-                if !self.run.batch(&self.track, Line { bytes, offset, length }).await {
+                if !self
+                    .run
+                    .batch(
+                        &self.track,
+                        Line {
+                            bytes,
+                            offset,
+                            length,
+                        },
+                    )
+                    .await
+                {
                     break;
                 }
                 undecided -= 1;
@@ -351,10 +362,13 @@ fn next_element<'a>(
                 Place::Resumed => return Ok(Next::Element(offset, Element::Resumed)),
                 Place::Ahead => {}
             }
-            let dropped = run.stages.iter().find_map(|stage| match stage.apply(&record) {
-                Verdict::Drop(rule) => Some(rule),
-                Verdict::Keep => None,
-            });
+            let dropped = run
+                .stages
+                .iter()
+                .find_map(|stage| match stage.apply(&record) {
+                    Verdict::Drop(rule) => Some(rule),
+                    Verdict::Keep => None,
+                });
             if let Some(rule) = dropped {
                 return Ok(Next::Element(offset, Element::Filtered(rule)));
             }
@@ -367,11 +381,17 @@ fn next_element<'a>(
             };
             let limit = run.record_limit;
             let element = if bytes.len() > limit {
-                let detail = format!("{} bytes; the sink takes {limit} in one record", bytes.len());
+                let detail = format!(
+                    "{} bytes; the sink takes {limit} in one record",
+                    bytes.len()
+                );
                 let reason = Reason::OverSinkLimit;
                 Element::Bad(bad(object(), offset, reason, record.bytes(), detail))
             } else {
-                #[allow(clippy::cast_possible_truncation, reason = "the reader's cap is below 4 GiB")]
+                #[allow(
+                    clippy::cast_possible_truncation,
+                    reason = "the reader's cap is below 4 GiB"
+                )]
                 let length = record.bytes().len() as u32;
                 Element::Line(Line {
                     bytes,
@@ -482,6 +502,10 @@ fn bad(
 }
 
 pub(super) fn stopped() -> Error {
-    Error::new(ErrorKind::Cancelled, "pipeline", "it was stopped before the file was read to its end")
-        .with_retry(crate::Retry::After(Duration::ZERO))
+    Error::new(
+        ErrorKind::Cancelled,
+        "pipeline",
+        "it was stopped before the file was read to its end",
+    )
+    .with_retry(crate::Retry::After(Duration::ZERO))
 }

@@ -36,6 +36,7 @@ use crate::event::Record;
 use crate::quarantine::Reason;
 
 pub use error::ReadError;
+pub(crate) use text::breaks_lines;
 pub use text::one_line;
 
 use gzip::Gunzip;

@@ -27,11 +27,7 @@ fn controls_are_white_space(record: &[u8]) -> bool {
 /// Whether the record has a line break, and so is not one line as it lies in the file.
 #[must_use]
 pub(crate) fn breaks_lines(record: &[u8]) -> bool {
-    let mut breaks = false;
-    for &byte in record {
-        breaks |= byte == b'\n' || byte == b'\r';
-    }
-    breaks
+    memchr2(b'\n', b'\r', record).is_some()
 }
 
 /// Appends a record to `line` without the white space between its tokens.

@@ -1,5 +1,7 @@
 //! Where log files come from: the traits [`Source`], [`Open`], [`Chunks`] and [`Receipt`].
 
+mod chain;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +12,8 @@ use tokio::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::object::{Object, ObjectId};
+
+pub use chain::Chain;
 
 /// A stream of log files, each with a receipt that says what became of it.
 ///

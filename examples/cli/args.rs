@@ -1,0 +1,262 @@
+//! What can be said on the command line.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+/// Read AWS CloudTrail log files from a folder or an S3 bucket, and hand every
+/// record to Trend Vision One, byte for byte.
+#[derive(Debug, Parser)]
+#[command(name = "ctforward", version, propagate_version = true)]
+pub struct Args {
+    /// Say more on standard error; twice for still more. RUST_LOG overrides it.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+impl Args {
+    pub fn log_filter(&self) -> EnvFilter {
+        let level = match self.verbose {
+            0 => "off",
+            1 => "warn,ctforward_core=info,ctforward_aws=info,ctforward_visionone=info",
+            _ => "info,ctforward_core=debug,ctforward_aws=debug,ctforward_visionone=debug",
+        };
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level))
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// See it work, with nothing set up: a small bucket, an S3 server and a
+    /// stand-in for Vision One are made on this machine, and the records forwarded.
+    Demo(Demo),
+    /// Forward the records of log files.
+    Forward(Box<Forward>),
+    /// Run the stand-in for Vision One alone.
+    Standin(Standin),
+    /// Count what log files hold.
+    Inspect(Inspect),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Demo {
+    /// Keep the servers running when the records are forwarded, and print their addresses.
+    #[arg(long)]
+    pub keep: bool,
+
+    /// Seed of the made-up log files.
+    #[arg(long, default_value_t = 7)]
+    pub seed: u64,
+
+    /// Keep the made-up bucket in this folder, which must not exist yet.
+    #[arg(long, value_name = "FOLDER")]
+    pub bucket_folder: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Forward {
+    /// Folders, files, or s3://bucket/prefix.
+    #[arg(required = true, value_name = "SOURCE")]
+    pub sources: Vec<String>,
+
+    /// The collector's endpoint URL, as its page in Vision One shows it.
+    ///
+    /// Its token comes from the environment variable VISIONONE_INGEST_TOKEN or
+    /// from --token-file. Records posted there are third-party logs; they are not
+    /// documented to appear under Cloud Activity Data.
+    #[arg(long, value_name = "URL", required_unless_present_any = ["to", "dry_run"])]
+    pub endpoint: Option<String>,
+
+    /// A file with the collector's token, which others must not be able to read.
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+
+    /// Write the records to a new file, one a line, or to standard output (-),
+    /// instead of sending them.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["endpoint", "token_file"])]
+    pub to: Option<String>,
+
+    /// Read and count, and send nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+
+    #[command(flatten)]
+    pub select: Select,
+
+    #[command(flatten)]
+    pub tune: Tune,
+
+    /// How to print what became of everything.
+    #[arg(long, value_enum, default_value_t = ReportForm::Text)]
+    pub report: ReportForm,
+
+    /// Show times in this zone (an IANA name such as Asia/Tokyo, or an offset).
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    pub tz: String,
+}
+
+/// Which files and records to take.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Which files and records")]
+pub struct Select {
+    /// Only files delivered at or after this time, by their keys.
+    ///
+    /// An RFC 3339 time with an offset (2026-03-01T09:00:00+09:00), an age
+    /// (24h, 7d, 30m), or a date, which is UTC. A file whose key carries no time
+    /// is taken, and counted.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+
+    /// Only files delivered before this time, by their keys.
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+
+    /// Only records whose eventTime is at or after this time.
+    #[arg(long, value_name = "TIME")]
+    pub event_since: Option<String>,
+
+    /// Only records whose eventTime is before this time.
+    #[arg(long, value_name = "TIME")]
+    pub event_until: Option<String>,
+
+    /// Only files of these accounts, by their keys.
+    #[arg(long = "account", value_name = "ACCOUNT", value_delimiter = ',')]
+    pub accounts: Vec<String>,
+
+    /// Only files of these regions, by their keys.
+    #[arg(long = "region", value_name = "REGION", value_delimiter = ',')]
+    pub regions: Vec<String>,
+
+    /// Only files of these kinds, by their keys.
+    #[arg(long = "kind", value_enum, value_delimiter = ',')]
+    pub kinds: Vec<KindArg>,
+}
+
+/// How to read and send.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "How to read and send")]
+pub struct Tune {
+    /// The address of an S3 server other than AWS's.
+    #[arg(long, value_name = "URL")]
+    pub s3_endpoint_url: Option<String>,
+
+    /// The bucket's region, where it is not the one of the AWS settings.
+    #[arg(long, value_name = "REGION")]
+    pub s3_region: Option<String>,
+
+    /// The account that must own the bucket.
+    #[arg(long, value_name = "ACCOUNT")]
+    pub bucket_owner: Option<String>,
+
+    /// Bytes of one request, at most.
+    #[arg(long, value_name = "BYTES", default_value_t = 1_000_000)]
+    pub batch_bytes: usize,
+
+    /// Files read, and requests under way, at the same time.
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub concurrency: usize,
+
+    /// How long a request waits to be filled, such as 500ms or 60s.
+    #[arg(long, value_name = "TIME", default_value = "1s")]
+    pub linger: String,
+
+    /// End, with status 1, when nothing was accepted for this long.
+    #[arg(long, value_name = "TIME", default_value = "15m")]
+    pub give_up_after: String,
+
+    /// Largest record to read; a larger one is skipped and named.
+    #[arg(long, value_name = "BYTES", default_value_t = 1024 * 1024)]
+    pub max_record_bytes: usize,
+
+    /// Largest file to read, inflated.
+    #[arg(long, value_name = "BYTES", default_value_t = 4 * 1024 * 1024 * 1024)]
+    pub max_inflated_bytes: u64,
+
+    /// Compress requests. Whether the endpoint takes that is not documented.
+    #[arg(long)]
+    pub gzip: bool,
+
+    /// End each request with a line feed.
+    #[arg(long)]
+    pub final_newline: bool,
+
+    /// A further header of each request, as NAME:VALUE. Not for secrets.
+    #[arg(long = "header", value_name = "NAME:VALUE")]
+    pub headers: Vec<String>,
+
+    /// A file with further certificate authorities, in PEM.
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+
+    /// Send to an http:// endpoint that is not this machine: the token and the
+    /// records can then be read on the way.
+    #[arg(long)]
+    pub allow_plain_http: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReportForm {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum KindArg {
+    /// Management and data events.
+    #[value(name = "cloudtrail", alias = "log", alias = "CloudTrail")]
+    CloudTrail,
+    #[value(alias = "CloudTrail-Insight")]
+    Insight,
+    #[value(name = "network-activity", alias = "networkactivity", alias = "CloudTrail-NetworkActivity")]
+    NetworkActivity,
+    #[value(alias = "CloudTrail-Aggregated")]
+    Aggregated,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Standin {
+    /// Where to listen. An address that is not this machine's own needs --allow-remote.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub addr: std::net::SocketAddr,
+
+    /// Listen on an address that others can reach.
+    #[arg(long)]
+    pub allow_remote: bool,
+
+    /// Count what comes and keep nothing.
+    #[arg(long)]
+    pub discard: bool,
+
+    /// Let posted records show up in the simulated search. The real service does
+    /// not document this.
+    #[arg(long)]
+    pub pretend_native: bool,
+
+    /// Ask for the token in the environment variable VISIONONE_INGEST_TOKEN;
+    /// otherwise any bearer token will do.
+    #[arg(long)]
+    pub check_token: bool,
+
+    /// Largest body to take, in bytes.
+    #[arg(long, value_name = "BYTES")]
+    pub max_body_bytes: Option<usize>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Inspect {
+    /// Folders or files.
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+
+    /// Rows shown of each table, the rest as other.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub top: usize,
+}

@@ -1,0 +1,127 @@
+//! What became of everything, for people and for programs.
+
+use std::process::ExitCode;
+
+use ctforward_core::Report;
+use ctforward_core::pipeline::End;
+
+use crate::console::Console;
+use crate::failure::chain;
+
+/// A number with its thousands set apart.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// Bytes as people read them.
+pub fn megabytes(bytes: u64) -> String {
+    #[allow(clippy::cast_precision_loss, reason = "a size for people to look at")]
+    let size = bytes as f64;
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.1} kB", size / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", size / 1e6),
+        _ => format!("{:.2} GB", size / 1e9),
+    }
+}
+
+/// The books in a few lines.
+pub fn text(report: &Report) -> String {
+    let (files, records, bytes) = (&report.files, &report.records, &report.bytes);
+    let mut lines = vec![
+        format!(
+            "files    {} seen = {} delivered + {} skipped + {} quarantined + {} failed",
+            grouped(files.seen),
+            grouped(files.delivered),
+            grouped(files.skipped),
+            grouped(files.quarantined),
+            grouped(files.failed)
+        ),
+        format!(
+            "records  {} in = {} accepted + {} filtered + {} duplicate + {} quarantined + {} undecided",
+            grouped(records.read),
+            grouped(records.accepted),
+            grouped(records.filtered),
+            grouped(records.duplicate),
+            grouped(records.quarantined),
+            grouped(records.undecided)
+        ),
+    ];
+    if records.resumed > 0 {
+        let resumed = grouped(records.resumed);
+        lines.push(format!("         {resumed} more were decided by an earlier run"));
+    }
+    lines.push(format!(
+        "bytes    {} read, {} inflated, {} sent, in {:.2} s",
+        megabytes(bytes.compressed),
+        megabytes(bytes.inflated),
+        megabytes(bytes.sent),
+        report.seconds
+    ));
+    for (rule, count) in &report.filtered_by {
+        lines.push(format!("         {} records filtered by {rule}", grouped(*count)));
+    }
+    for (why, count) in &report.skipped_because {
+        lines.push(format!("         {} files skipped: {why}", grouped(*count)));
+    }
+    lines.join("\n")
+}
+
+/// Names what is left, and finds the exit status: 0 all accepted, 1 not
+/// finished, 3 finished but something was not sent.
+pub fn conclude(report: &Report, console: &Console) -> ExitCode {
+    const NAMED: usize = 20;
+    for (object, error) in report.failures.iter().take(NAMED) {
+        console.line(&format!("not finished: {object}: {}", chain(error)));
+    }
+    let unnamed = report.files.failed.saturating_sub(NAMED as u64);
+    if unnamed > 0 {
+        console.line(&format!("not finished: {} more files", grouped(unnamed)));
+    }
+    match &report.end {
+        End::Failed(error) => console.line(&format!("ctforward: {}", chain(error))),
+        End::Stopped => console.line("ctforward: interrupted"),
+        _ => {}
+    }
+    if report.files.failed > 0 || !matches!(report.end, End::Exhausted) {
+        let undecided = grouped(report.records.undecided);
+        console.line(&format!(
+            "ctforward: {} files are not finished, with {undecided} records read and not known \
+             to be accepted; there may be files not yet seen. The same command takes them again.",
+            grouped(report.files.failed)
+        ));
+        return ExitCode::from(1);
+    }
+    if report.files.quarantined > 0 || report.records.quarantined > 0 {
+        console.line(&format!(
+            "ctforward: {} records and {} whole files were not sent; they stay in the source, \
+             at the places named above",
+            grouped(report.records.quarantined),
+            grouped(report.files.quarantined)
+        ));
+        return ExitCode::from(3);
+    }
+    ExitCode::SUCCESS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(1_000), "1,000");
+        assert_eq!(grouped(1_234_567), "1,234,567");
+        assert_eq!(megabytes(1_500_000), "1.5 MB");
+    }
+}

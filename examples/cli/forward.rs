@@ -1,0 +1,250 @@
+//! `forward`: the main job.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use ctforward_core::deliver::RetryPolicy;
+use ctforward_core::key::KeyFilter;
+use ctforward_core::pipeline::PipelineLimits;
+use ctforward_core::read::ReadLimits;
+use ctforward_core::sink::{LineSink, MemorySink};
+use ctforward_core::stage::EventTimeRange;
+use ctforward_core::text::printable;
+use ctforward_core::{ErrorKind, Pipeline, Sink};
+use ctforward_visionone::{TokenEnv, TokenFile, TokenProvider, VisionOneSink};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use tokio_util::sync::CancellationToken;
+
+use crate::args::{Forward, ReportForm, Select, Tune};
+use crate::books::{conclude, grouped, text};
+use crate::console::{Console, Naming};
+use crate::failure::Failure;
+use crate::sources::{self, Narrow, Place};
+use crate::times;
+
+/// The environment variable with the collector's token.
+pub const TOKEN: &str = "VISIONONE_INGEST_TOKEN";
+
+pub async fn run(args: Forward) -> Result<ExitCode, Failure> {
+    if args.to.as_deref() == Some("-") && args.report == ReportForm::Json {
+        return Err(Failure::usage(
+            "--to - and --report json both want standard output; write the records to a file",
+        ));
+    }
+    let console = Console::new();
+    let zone = times::zone(&args.tz)?;
+    let places: Vec<Place> = args.sources.iter().map(|s| Place::parse(s)).collect::<Result<_, _>>()?;
+    let window = Window::of(&args.select, &console, &zone)?;
+    let keys = window.keys(&args.select);
+    let retry = RetryPolicy::default()
+        .with_give_up_after(Some(times::duration("--give-up-after", &args.tune.give_up_after)?));
+    let limits = limits(&args.tune)?;
+    let sink = sink(&args).await?;
+    let narrow = Narrow {
+        accounts: args.select.accounts.clone(),
+        regions: args.select.regions.clone(),
+        kinds: args.select.kinds.clone(),
+        since: window.since,
+        until: window.until,
+    };
+    let (source, listings) = sources::open(&places, &narrow, &args.tune).await?;
+    let read_limits = ReadLimits::default()
+        .with_record_bytes(args.tune.max_record_bytes)
+        .with_inflated_bytes(args.tune.max_inflated_bytes);
+    let mut builder = Pipeline::builder(source, sink)
+        .quarantine(Naming::new(console.clone(), args.dry_run))
+        .keys(keys)
+        .limits(limits)
+        .read_limits(read_limits)
+        .retry(retry)
+        .dry_run(args.dry_run);
+    if window.event_since.is_some() || window.event_until.is_some() {
+        builder = builder.stage(EventTimeRange::new(window.event_since, window.event_until));
+    }
+    let pipeline = builder.build()?;
+
+    let shutdown = CancellationToken::new();
+    let signals = tokio::spawn(stop_on_signal(shutdown.clone(), console.clone()));
+    let following = console.follow(pipeline.progress());
+    let report = pipeline.run(shutdown).await;
+    drop(following);
+    signals.abort();
+
+    for stats in &listings {
+        let counts = stats.get();
+        if counts.without_time > 0 {
+            let without = grouped(counts.without_time);
+            console.line(&format!("note: {without} keys carry no time and were taken all the same"));
+        }
+        for account in stats.absent_accounts() {
+            let account = printable(&account);
+            console.line(&format!("note: no folder of account {account} was met"));
+        }
+    }
+    match args.report {
+        ReportForm::Json => match serde_json::to_string(&report) {
+            Ok(json) => println!("{json}"),
+            Err(error) => return Err(Failure::work(format!("the report: {error}"))),
+        },
+        // Standard output is the records'.
+        ReportForm::Text if args.to.as_deref() == Some("-") => eprintln!("{}", text(&report)),
+        ReportForm::Text => println!("{}", text(&report)),
+    }
+    Ok(conclude(&report, &console))
+}
+
+/// The times between which files and records are taken.
+struct Window {
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    event_since: Option<Timestamp>,
+    event_until: Option<Timestamp>,
+}
+
+impl Window {
+    /// Reads the four times, and says how those without a zone were taken.
+    fn of(select: &Select, console: &Console, zone: &TimeZone) -> Result<Self, Failure> {
+        let now = Timestamp::now();
+        let read = |option: &'static str, text: &Option<String>| -> Result<_, Failure> {
+            let Some(text) = text else { return Ok(None) };
+            let given = times::time(option, text, now)?;
+            let shown = times::show(given.at, zone);
+            let how = if given.bare_date { " (a date alone is UTC)" } else { "" };
+            console.line(&format!("note: {option} is {shown}{how}"));
+            Ok(Some(given.at))
+        };
+        let window = Self {
+            since: read("--since", &select.since)?,
+            until: read("--until", &select.until)?,
+            event_since: read("--event-since", &select.event_since)?,
+            event_until: read("--event-until", &select.event_until)?,
+        };
+        let backwards = |since: Option<Timestamp>, until: Option<Timestamp>| {
+            matches!((since, until), (Some(since), Some(until)) if since >= until)
+        };
+        if backwards(window.since, window.until) {
+            return Err(Failure::usage("--since must be before --until"));
+        }
+        if backwards(window.event_since, window.event_until) {
+            return Err(Failure::usage("--event-since must be before --event-until"));
+        }
+        Ok(window)
+    }
+
+    fn keys(&self, select: &Select) -> KeyFilter {
+        let mut keys = KeyFilter::new();
+        if !select.accounts.is_empty() {
+            keys = keys.accounts(select.accounts.iter().cloned());
+        }
+        if !select.regions.is_empty() {
+            keys = keys.regions(select.regions.iter().cloned());
+        }
+        if !select.kinds.is_empty() {
+            keys = keys.kinds(select.kinds.iter().map(|kind| kind.kind()));
+        }
+        if let Some(since) = self.since {
+            keys = keys.since(since);
+        }
+        if let Some(until) = self.until {
+            keys = keys.until(until);
+        }
+        keys
+    }
+}
+
+fn limits(tune: &Tune) -> Result<PipelineLimits, Failure> {
+    if tune.batch_bytes < 1024 || tune.concurrency == 0 || tune.max_record_bytes == 0 {
+        return Err(Failure::usage(
+            "--batch-bytes must be at least 1024, --concurrency and --max-record-bytes at least 1",
+        ));
+    }
+    let mut limits = PipelineLimits::default();
+    limits.files_reading = tune.concurrency;
+    limits.deliveries = tune.concurrency;
+    limits.linger = times::duration("--linger", &tune.linger)?;
+    // Files held back, batches under way, one that is open and one that waits.
+    let least = tune.batch_bytes.saturating_mul(2 * tune.concurrency + 2);
+    limits.bytes_held = limits.bytes_held.max(least);
+    Ok(limits)
+}
+
+/// Where the records go.
+async fn sink(args: &Forward) -> Result<Box<dyn Sink>, Failure> {
+    let tune = &args.tune;
+    if let Some(to) = &args.to {
+        if args.dry_run {
+            return Ok(Box::new(MemorySink::new()));
+        }
+        let sink = if to == "-" { LineSink::stdout() } else { LineSink::create(Path::new(to))? };
+        return Ok(Box::new(sink));
+    }
+    let Some(endpoint) = &args.endpoint else {
+        // Only a dry run gets here, which sends nothing.
+        return Ok(Box::new(MemorySink::new()));
+    };
+    let token: Box<dyn TokenProvider> = match &args.token_file {
+        Some(file) => Box::new(TokenFile::new(file)),
+        None => Box::new(TokenEnv::new(TOKEN)),
+    };
+    if !args.dry_run {
+        // A missing or unreadable token is found before anything is read.
+        if let Err(error) = token.token(false).await {
+            return Err(match error.kind() {
+                ErrorKind::Unauthorized | ErrorKind::NotFound | ErrorKind::Config => {
+                    Failure::usage(format!(
+                        "{error}; put the collector's token into {TOKEN} or a file named by --token-file"
+                    ))
+                }
+                _ => error.into(),
+            });
+        }
+    }
+    let mut builder = VisionOneSink::builder(endpoint, token)
+        .request_bytes(tune.batch_bytes)
+        .gzip(tune.gzip)
+        .final_newline(tune.final_newline)
+        .allow_plain_http(tune.allow_plain_http);
+    for header in &tune.headers {
+        let Some((name, value)) = header.split_once(':') else {
+            return Err(Failure::usage("--header is NAME:VALUE"));
+        };
+        builder = builder.header(name.trim(), value.trim());
+    }
+    if let Some(file) = &tune.ca_file {
+        let pem = std::fs::read(file).map_err(|error| {
+            Failure::usage(format!("--ca-file {}: {error}", printable(&file.to_string_lossy())))
+        })?;
+        builder = builder.ca_pem(pem);
+    }
+    Ok(Box::new(builder.build()?))
+}
+
+/// The first signal ends the run in good order, the second at once.
+async fn stop_on_signal(shutdown: CancellationToken, console: Console) {
+    interrupted().await;
+    console.line("ctforward: stopping; what is under way is finished first. Once more to stop at once.");
+    shutdown.cancel();
+    interrupted().await;
+    std::process::exit(1);
+}
+
+/// Waits for an interrupt or a request to end.
+pub async fn interrupted() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    if tokio::signal::ctrl_c().await.is_err() {
+        // No signal can be received: wait for ever rather than stop at once.
+        tokio::time::sleep(Duration::MAX).await;
+    }
+}

@@ -1,0 +1,136 @@
+//! From what the command line names to a source of log files.
+
+use aws_sdk_s3::config::{Builder as S3Config, Region};
+use ctforward_aws::S3Source;
+use ctforward_aws::s3::{PlainHttp, StatsHandle, client};
+use ctforward_core::Source;
+use ctforward_core::key::Kind;
+use ctforward_core::source::{Chain, DirectorySource};
+use ctforward_core::text::printable;
+use jiff::Timestamp;
+
+use crate::args::{KindArg, Tune};
+use crate::failure::Failure;
+
+/// Where files come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    Path(String),
+    Bucket { bucket: String, prefix: String },
+}
+
+impl Place {
+    /// A folder, a file, or `s3://bucket/prefix`.
+    pub fn parse(text: &str) -> Result<Self, Failure> {
+        if let Some(rest) = text.strip_prefix("s3://") {
+            let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+            if bucket.is_empty() {
+                return Err(Failure::usage("an S3 source is s3://bucket or s3://bucket/prefix"));
+            }
+            return Ok(Self::Bucket {
+                bucket: bucket.to_owned(),
+                prefix: prefix.to_owned(),
+            });
+        }
+        if let Some((scheme, _)) = text.split_once("://") {
+            return Err(Failure::usage(format!(
+                "{}:// is no source; name a folder, a file, or s3://bucket/prefix",
+                printable(scheme)
+            )));
+        }
+        Ok(Self::Path(text.to_owned()))
+    }
+}
+
+/// What narrows a listing.
+#[derive(Debug, Default)]
+pub struct Narrow {
+    pub accounts: Vec<String>,
+    pub regions: Vec<String>,
+    pub kinds: Vec<KindArg>,
+    pub since: Option<Timestamp>,
+    pub until: Option<Timestamp>,
+}
+
+impl KindArg {
+    pub fn kind(self) -> Kind<'static> {
+        match self {
+            Self::CloudTrail => Kind::CloudTrail,
+            Self::Insight => Kind::Insight,
+            Self::NetworkActivity => Kind::NetworkActivity,
+            Self::Aggregated => Kind::Aggregated,
+        }
+    }
+}
+
+/// The source of all places, one after the other, and the counts of each listing.
+pub async fn open(
+    places: &[Place],
+    narrow: &Narrow,
+    tune: &Tune,
+) -> Result<(Box<dyn Source>, Vec<StatsHandle>), Failure> {
+    let mut sources: Vec<Box<dyn Source>> = Vec::new();
+    let mut stats = Vec::new();
+    let mut s3 = None;
+    for place in places {
+        match place {
+            Place::Path(path) => sources.push(Box::new(DirectorySource::new(path)?)),
+            Place::Bucket { bucket, prefix } => {
+                let client = match &s3 {
+                    Some(client) => client,
+                    None => s3.insert(s3_client(tune).await?),
+                };
+                let mut source = S3Source::builder(aws_sdk_s3::Client::clone(client), bucket)
+                    .prefix(prefix)
+                    .accounts(&narrow.accounts)
+                    .regions(&narrow.regions)
+                    .kinds(narrow.kinds.iter().map(|kind| kind.kind()));
+                if let Some(since) = narrow.since {
+                    source = source.since(since);
+                }
+                if let Some(until) = narrow.until {
+                    source = source.until(until);
+                }
+                if let Some(owner) = &tune.bucket_owner {
+                    source = source.expected_bucket_owner(owner);
+                }
+                let source = source.build()?;
+                stats.push(source.stats());
+                sources.push(Box::new(source));
+            }
+        }
+    }
+    Ok((Box::new(Chain::new(sources)), stats))
+}
+
+async fn s3_client(tune: &Tune) -> Result<aws_sdk_s3::Client, Failure> {
+    let mut loader = aws_config::from_env();
+    // Any region does for a server of one's own, and for AWS the error names the right one.
+    let fallback = aws_config::meta::region::RegionProviderChain::default_provider()
+        .or_else(Region::new("us-east-1"));
+    loader = loader.region(fallback);
+    let config = loader.load().await;
+    // Unless told otherwise an error of S3 is not shown before a few attempts.
+    let plain = if tune.allow_plain_http { PlainHttp::Anywhere } else { PlainHttp::LoopbackOnly };
+    let endpoint = tune.s3_endpoint_url.as_deref();
+    let client = client(S3Config::from(&config), endpoint, tune.s3_region.as_deref(), plain)?;
+    Ok(client)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_paths_or_buckets() {
+        let bucket = |bucket: &str, prefix: &str| Place::Bucket {
+            bucket: bucket.to_owned(),
+            prefix: prefix.to_owned(),
+        };
+        assert_eq!(Place::parse("s3://b").unwrap(), bucket("b", ""));
+        assert_eq!(Place::parse("s3://b/AWSLogs/").unwrap(), bucket("b", "AWSLogs/"));
+        assert_eq!(Place::parse("./logs").unwrap(), Place::Path("./logs".into()));
+        assert!(Place::parse("s3://").is_err());
+        assert!(Place::parse("https://b/k").is_err());
+    }
+}

@@ -1,0 +1,45 @@
+//! `standin`: the stand-in for Vision One alone.
+
+use std::process::ExitCode;
+
+use ctforward_visionone::standin::StandIn;
+use ctforward_visionone::{TokenEnv, TokenProvider};
+
+use crate::args::Standin;
+use crate::books::{grouped, megabytes};
+use crate::failure::Failure;
+use crate::forward::{TOKEN, interrupted};
+
+pub async fn run(args: Standin) -> Result<ExitCode, Failure> {
+    let mut builder = StandIn::builder()
+        .bind(args.addr)
+        .allow_non_loopback(args.allow_remote)
+        .pretend_native(args.pretend_native)
+        .gzip(true);
+    if args.discard {
+        builder = builder.discard();
+    }
+    if let Some(bytes) = args.max_body_bytes {
+        builder = builder.max_body_bytes(bytes);
+    }
+    if args.check_token {
+        builder = builder.token(TokenEnv::new(TOKEN).token(false).await?);
+    }
+    let standin = builder.start().await?;
+    println!("stand-in for Vision One: what it answers is our assumption, not the real service's");
+    println!("  HTTP event collection  {}", standin.endpoint());
+    println!("  public API             {}", standin.base_url());
+    if args.pretend_native {
+        println!("  search                 simulated: the real service does not document this");
+    }
+    interrupted().await;
+    let counts = standin.counts();
+    println!(
+        "{} posts, {} lines, {}",
+        grouped(counts.posts),
+        grouped(counts.lines),
+        megabytes(counts.bytes)
+    );
+    standin.stop().await;
+    Ok(ExitCode::SUCCESS)
+}
