@@ -1,4 +1,8 @@
+//! A record as its raw bytes, and where its top-level fields lie.
+
 use std::ops::Range;
+
+use super::scan::key_is;
 
 /// Where one top-level key of a record and its value lie, as the reader noted it.
 ///
@@ -57,5 +61,23 @@ impl<'a> Record<'a> {
     #[must_use]
     pub fn fields(&self) -> &'a [Field] {
         self.fields
+    }
+
+    /// The raw JSON of the value of the top-level key `name`, as it lies in the record.
+    ///
+    /// Only the noted [`fields`](Self::fields) are looked through; the record is
+    /// not scanned. A key written with escapes matches by what it decodes to; of
+    /// a key that comes twice the last one counts, as serde_json has it.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&'a [u8]> {
+        self.fields
+            .iter()
+            .rev()
+            .find(|field| {
+                self.bytes
+                    .get(field.key())
+                    .is_some_and(|key| key_is(key, name))
+            })
+            .and_then(|field| self.bytes.get(field.value()))
     }
 }
