@@ -124,19 +124,15 @@ where
         SdkError::DispatchFailure(failure) => {
             facts.stage = if failure.is_timeout() {
                 Stage::Timeout
-            } else if blames_credentials(error) {
-                Stage::Credentials
-            } else {
+            } else if failure.is_io() {
                 Stage::Dispatch
+            } else {
+                never_sent(error, Stage::Dispatch)
             };
             facts.message = Some(innermost(error));
         }
         SdkError::ConstructionFailure(_) => {
-            facts.stage = if blames_credentials(error) {
-                Stage::Credentials
-            } else {
-                Stage::Construction
-            };
+            facts.stage = never_sent(error, Stage::Construction);
             facts.message = Some(innermost(error));
         }
         // `ResponseError`, and what later SDKs may add.
@@ -148,18 +144,21 @@ where
     facts
 }
 
-/// Whether something in the chain says that the credentials could not be had.
-/// The SDK wraps that failure in types of its private crates, so its words decide.
-fn blames_credentials(error: &dyn StdError) -> bool {
+/// Why a request never left: for want of credentials, of a region, or `otherwise`.
+/// The SDK wraps these failures in types of its private crates, so its words decide.
+fn never_sent(error: &dyn StdError, otherwise: Stage) -> Stage {
     let mut next = error.source();
     while let Some(e) = next {
-        let text = e.to_string();
-        if text.contains("credential") || text.contains("no identity") {
-            return true;
+        let text = e.to_string().to_lowercase();
+        if text.contains("credential") || text.contains("identity") {
+            return Stage::Credentials;
+        }
+        if text.contains("endpoint") || text.contains("region must be set") {
+            return Stage::Construction;
         }
         next = e.source();
     }
-    false
+    otherwise
 }
 
 /// The text of the last error of a chain: the one that names the cause.
@@ -317,6 +316,11 @@ fn answer(facts: &Facts, asked: Asked<'_>) -> Error {
         (_, 400..=499) => {
             let why = format!("the request was refused ({})", named(facts));
             fail(ErrorKind::Config, asked, &why)
+        }
+        // A success whose body is none of S3's: a proxy's page, most likely.
+        (_, 200..=299) => {
+            let why = format!("the answer could not be understood ({})", named(facts));
+            fail(ErrorKind::Unavailable, asked, &why).with_retry(pace(facts))
         }
         _ => {
             let why = format!("an answer nobody expected ({})", named(facts));

@@ -191,7 +191,13 @@ fn every_answer_has_its_kind_its_advice_and_its_hint() {
             never,
             "InvalidArgument: x",
         ),
-        (answered(299, "", ""), Other, backoff, "nobody expected"),
+        (
+            answered(200, "", ""),
+            Unavailable,
+            backoff,
+            "not be understood (status 200)",
+        ),
+        (answered(600, "", ""), Other, backoff, "nobody expected"),
         (
             staged(Stage::Timeout, ""),
             Timeout,
