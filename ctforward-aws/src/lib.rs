@@ -1,4 +1,8 @@
-#![doc = include_str!("../README.md")]
+#![cfg_attr(feature = "s3", doc = include_str!("../README.md"))]
+#![cfg_attr(
+    not(feature = "s3"),
+    doc = "AWS adapters for ctforward; no feature is on."
+)]
 
 #[cfg(feature = "s3")]
 mod error;

@@ -45,6 +45,7 @@ pub struct S3SourceBuilder {
     request_payer: bool,
     patience: Patience,
     page_size: i32,
+    parallel: usize,
 }
 
 impl S3SourceBuilder {
@@ -58,6 +59,7 @@ impl S3SourceBuilder {
             request_payer: false,
             patience: Patience::default(),
             page_size: 1000,
+            parallel: 4,
         }
     }
 
@@ -134,6 +136,13 @@ impl S3SourceBuilder {
         self
     }
 
+    /// How many folders of a narrowed run are listed at the same time, 1 to 64
+    /// (default: 4). With 1, files come in the order of their keys within a folder.
+    pub fn parallel_listings(mut self, listings: usize) -> Self {
+        self.parallel = listings;
+        self
+    }
+
     /// The source. Nothing is asked of S3 yet.
     ///
     /// # Errors
@@ -158,6 +167,9 @@ impl S3SourceBuilder {
         if !(1..=1000).contains(&self.page_size) {
             return Err(config("page_size must be 1 to 1000"));
         }
+        if !(1..=64).contains(&self.parallel) {
+            return Err(config("parallel_listings must be 1 to 64"));
+        }
         self.scope.check(&self.prefix)?;
         // Directory buckets list in no order, so no listing of one may begin or end early.
         let ordered = !self.bucket.ends_with("--x-s3");
@@ -172,13 +184,14 @@ impl S3SourceBuilder {
             reader = reader.expected_bucket_owner(owner);
         }
         let reader = reader.build()?;
-        let stats = StatsHandle::default();
+        let stats = StatsHandle::expecting(&self.scope.accounts);
         let lister = Lister {
             client: self.client,
             bucket: self.bucket,
             owner: self.owner,
             request_payer: self.request_payer,
             page_size: self.page_size,
+            parallel: self.parallel,
             patience: self.patience,
             stats: stats.clone(),
         };

@@ -44,6 +44,8 @@ pub(crate) struct Lister {
     pub(crate) owner: Option<String>,
     pub(crate) request_payer: bool,
     pub(crate) page_size: i32,
+    /// How many folders are listed at the same time.
+    pub(crate) parallel: usize,
     pub(crate) patience: Patience,
     pub(crate) stats: StatsHandle,
 }

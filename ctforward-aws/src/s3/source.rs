@@ -8,6 +8,7 @@ use aws_sdk_s3::Client;
 use ctforward_core::source::NoReceipt;
 use ctforward_core::{Error, ErrorKind, Intake, LogFile, Object, ObjectId, Result, Source};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
@@ -20,9 +21,10 @@ use crate::error::ORIGIN;
 
 /// The log files of a bucket, found by listing it.
 ///
-/// Made by [`S3Source::builder`]. A background task lists page by page, at most
-/// two pages ahead; it starts with the first [`next`](Source::next) and is
-/// aborted when the source is dropped. The listing is never held as a whole.
+/// Made by [`S3Source::builder`]. A background task lists page by page; it starts
+/// with the first [`next`](Source::next) and is aborted when the source is dropped.
+/// The listing is never held as a whole: besides the page in hand, two pages wait
+/// at most, and one for each further listing that runs at the same time.
 ///
 /// # Errors and going on
 /// A page that fails after the SDK's own retries is an error of `next`. Asking
@@ -140,7 +142,7 @@ impl S3Source {
         let State::Paused(walk) = std::mem::replace(&mut self.state, State::Lost) else {
             return Ok(());
         };
-        // One page waits here and one in the task: enough to hide a request's time.
+        // One page waits here while the task asks for the next ones.
         let (send, pages) = mpsc::channel(1);
         let list = list(walk, Arc::clone(&self.lister), send).in_current_span();
         self.state = State::Running {
@@ -153,23 +155,45 @@ impl S3Source {
 
 /// Lists until the end, an error, or until nobody listens.
 async fn list(mut walk: Box<Walk>, lister: Arc<Lister>, send: mpsc::Sender<Message>) {
+    let mut running = JoinSet::new();
+    let mut failed = None;
     loop {
-        let message = match walk.step(&lister).await {
-            Ok(Some(page)) if page.is_empty() => continue,
-            Ok(Some(page)) => Message::Page(page),
-            Ok(None) => Message::Exhausted,
-            Err(error) => {
-                tracing::debug!(%error, "a page of the listing failed");
-                // Whoever receives the error also receives the place to go on from.
-                let _ = send.send(Message::Failed(error, walk)).await;
-                return;
+        while failed.is_none()
+            && running.len() < lister.parallel
+            && let Some(listing) = walk.begin()
+        {
+            let lister = Arc::clone(&lister);
+            running.spawn(async move {
+                let page = listing.next_page(&lister).await;
+                (listing, page)
+            });
+        }
+        match running.join_next().await {
+            Some(Ok((listing, Ok(page)))) => {
+                let found = walk.take(listing, page);
+                if !found.is_empty() && send.send(Message::Page(found)).await.is_err() {
+                    return;
+                }
             }
-        };
-        let more = matches!(message, Message::Page(_));
-        if send.send(message).await.is_err() || !more {
-            return;
+            // What else is under way is waited for: its pages are handed over, and
+            // whoever receives the error receives a walk without holes.
+            Some(Ok((listing, Err(error)))) => {
+                tracing::debug!(%error, "a page of the listing failed");
+                walk.put_back(listing);
+                failed.get_or_insert(error);
+            }
+            // It panicked and took its listing along: ending here without a word is
+            // what the receiver reports as an error.
+            Some(Err(_)) => return,
+            None => break,
         }
     }
+    let last = match failed {
+        Some(error) => Message::Failed(error, walk),
+        None => Message::Exhausted,
+    };
+    // An error here means that nobody listens any more.
+    let _ = send.send(last).await;
 }
 
 fn lost() -> Error {

@@ -1,5 +1,8 @@
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ctforward_core::key::Folder;
 
 /// What a listing has done so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +43,35 @@ impl StatsHandle {
             pruned_folders: read(&self.0.pruned_folders),
         }
     }
+
+    /// The accounts that were asked for and of which no folder was met so far.
+    ///
+    /// Once the source is exhausted, these are likely misspelt, or write elsewhere.
+    #[must_use]
+    pub fn absent_accounts(&self) -> Vec<String> {
+        let absent = self.0.absent.lock().unwrap_or_else(PoisonError::into_inner);
+        absent.iter().cloned().collect()
+    }
+
+    pub(crate) fn expecting(accounts: &BTreeSet<String>) -> Self {
+        let handle = Self::default();
+        let mut absent = handle
+            .0
+            .absent
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        absent.clone_from(accounts);
+        drop(absent);
+        handle
+    }
+
+    /// Notes that the walk met `folder`.
+    pub(crate) fn entered(&self, folder: &str) {
+        if let Some(account) = Folder::parse(folder).account {
+            let mut absent = self.0.absent.lock().unwrap_or_else(PoisonError::into_inner);
+            absent.remove(account);
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -51,6 +83,7 @@ pub(crate) struct Counters {
     pub(crate) out_of_time: AtomicU64,
     pub(crate) without_time: AtomicU64,
     pub(crate) pruned_folders: AtomicU64,
+    absent: Mutex<BTreeSet<String>>,
 }
 
 pub(crate) fn count(counter: &AtomicU64, n: usize) {

@@ -15,7 +15,7 @@ use crate::error::ORIGIN;
 
 /// One listing that is not finished.
 #[derive(Debug)]
-struct Listing {
+pub(crate) struct Listing {
     prefix: String,
     /// Whether it groups by folders, which are then judged one by one.
     folders: bool,
@@ -27,10 +27,30 @@ struct Listing {
     last: Option<String>,
 }
 
+impl Listing {
+    /// Its next page. Nothing of the listing changes: after an error, or when
+    /// cancelled, the same page can be asked for again.
+    pub(crate) async fn next_page(&self, lister: &Lister) -> Result<Page> {
+        let page = lister.page(self.request()).await?;
+        check(self, &page)?;
+        Ok(page)
+    }
+
+    fn request(&self) -> Request<'_> {
+        Request {
+            prefix: &self.prefix,
+            folders: self.folders,
+            start_after: self.start_after.as_deref(),
+            token: self.token.as_deref(),
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Walk {
     scope: Arc<Scope>,
-    /// Depth first: at most one page of folders for each level of a path waits here.
+    /// Depth first: at most one page of folders for each level of a path waits
+    /// here, for each listing that runs at the same time.
     open: Vec<Listing>,
     stats: StatsHandle,
 }
@@ -44,6 +64,7 @@ impl Walk {
         };
         let folder = prefix.rfind('/').map_or("", |at| &prefix[..=at]);
         let step = walk.scope.step(folder);
+        walk.stats.entered(folder);
         walk.enter(step, prefix);
         walk
     }
@@ -70,35 +91,18 @@ impl Walk {
         });
     }
 
-    /// The objects of the next page, perhaps none; `None` when all is listed.
-    pub(crate) async fn step(&mut self, lister: &Lister) -> Result<Option<Vec<Found>>> {
-        let Some(request) = self.request() else {
-            return Ok(None);
-        };
-        let page = lister.page(request).await?;
-        self.take(page).map(Some)
+    /// A listing whose next page is wanted. It is the caller's until it comes back,
+    /// with its page to [`take`](Self::take) or without to [`put_back`](Self::put_back).
+    pub(crate) fn begin(&mut self) -> Option<Listing> {
+        self.open.pop()
     }
 
-    /// The page that comes next.
-    fn request(&self) -> Option<Request<'_>> {
-        let listing = self.open.last()?;
-        Some(Request {
-            prefix: &listing.prefix,
-            folders: listing.folders,
-            start_after: listing.start_after.as_deref(),
-            token: listing.token.as_deref(),
-        })
+    pub(crate) fn put_back(&mut self, listing: Listing) {
+        self.open.push(listing);
     }
 
-    /// Takes the page that was requested, or refuses it and stays where it is.
-    fn take(&mut self, page: Page) -> Result<Vec<Found>> {
-        if let Some(listing) = self.open.last() {
-            check(listing, &page)?;
-        }
-        // Nothing below fails.
-        let Some(mut listing) = self.open.pop() else {
-            return Ok(Vec::new());
-        };
+    /// The wanted objects of a listing's page; what it leads to is noted.
+    pub(crate) fn take(&mut self, mut listing: Listing, page: Page) -> Vec<Found> {
         count(&self.stats.0.keys, page.objects.len());
         let before = listing.last.take();
         listing.last = last_of(&page).map(str::to_owned);
@@ -116,10 +120,11 @@ impl Walk {
         for folder in page.folders.into_iter().rev() {
             // Some servers show the folder at a page's end again on the next.
             if before.as_deref() != Some(folder.as_str()) {
+                self.stats.entered(&folder);
                 self.enter(self.scope.step(&folder), folder);
             }
         }
-        Ok(objects)
+        objects
     }
 
     fn wanted(&self, key: &str) -> bool {

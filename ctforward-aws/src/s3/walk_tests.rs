@@ -155,7 +155,7 @@ fn made() -> impl Strategy<Value = Made> {
                 },
                 7 => below(format!("{day}/odd-{id}"), None),
                 8 => below(
-                    format!("{}{id}", if id < "H".to_owned() { "!" } else { "~" }),
+                    format!("{}{id}", if id.as_str() < "H" { "!" } else { "~" }),
                     None,
                 ),
                 9 => Made {
@@ -231,7 +231,8 @@ fn scopes() -> impl Strategy<Value = Scope> {
         })
 }
 
-/// Walks; every third page fails first, and must come again as if it had not.
+/// Walks with several listings under way, of which any may answer first; every
+/// third answer is none, and the page must come again as if it had not been asked for.
 fn walk(
     keys: &BTreeSet<String>,
     scope: &Scope,
@@ -240,22 +241,30 @@ fn walk(
 ) -> (Vec<String>, usize) {
     let stats = StatsHandle::default();
     let mut walk = Walk::new(Arc::new(scope.clone()), prefix.to_owned(), stats);
+    let mut running = Vec::new();
     let mut found = Vec::new();
-    let mut pages = 0;
-    while let Some(request) = walk.request() {
-        let page = list(keys, &request, page_size);
-        pages += 1;
-        assert!(pages < 100_000, "a walk without end");
-        if pages % 3 == 0 {
-            let broken = Page {
-                folders: vec!["elsewhere".to_owned()],
-                ..Page::default()
-            };
-            assert!(walk.take(broken).is_err());
+    let (mut pages, mut turn) = (0, 0);
+    loop {
+        while running.len() < 3
+            && let Some(listing) = walk.begin()
+        {
+            running.push(listing);
         }
-        found.extend(walk.take(page).unwrap().into_iter().map(|found| found.key));
+        if running.is_empty() {
+            return (found, pages);
+        }
+        turn += 1;
+        assert!(turn < 100_000, "a walk without end");
+        let listing = running.remove(turn * 7 % running.len());
+        if turn % 3 == 0 {
+            walk.put_back(listing);
+            continue;
+        }
+        pages += 1;
+        let page = list(keys, &listing.request(), page_size);
+        check(&listing, &page).unwrap();
+        found.extend(walk.take(listing, page).into_iter().map(|found| found.key));
     }
-    (found, pages)
 }
 
 proptest! {
@@ -322,6 +331,10 @@ fn a_narrow_walk_lists_little() {
     // Root, AWSLogs/, the account, its kind, its region.
     assert_eq!(pages, 5);
     assert_eq!(keys.len(), 56_000);
+    // The region's listing begins at the day before and ends after the day behind.
+    let (found, pages) = walk(&keys, &scope, "", 20);
+    assert_eq!(found.len(), 5);
+    assert_eq!(pages, 5 + 3);
 }
 
 #[test]

@@ -285,6 +285,35 @@ async fn an_answer_that_is_not_the_rest_is_refused() {
 }
 
 #[tokio::test]
+async fn a_rest_that_ends_early_without_a_break_is_no_end() {
+    // It says that it is the whole rest, and is five bytes of it.
+    let short = |asked: &Asked| {
+        let Some(from) = asked.from() else {
+            return cut_at(1000)(asked);
+        };
+        let range = format!("bytes {from}-299999/300000");
+        Reply::new(206, data().slice(from..from + 5))
+            .with("content-range", range)
+            .with("etag", ETAG)
+    };
+    let turns = AtomicUsize::new(0);
+    let server = Server::start(move |asked| match turns.fetch_add(1, Ordering::SeqCst) {
+        0..4 => short(asked),
+        _ => whole(asked),
+    })
+    .await;
+    let mut opened = open(&server).await.unwrap();
+    let (bytes, _, error) = read(&mut opened).await;
+    assert!(error.is_none(), "{error:?}");
+    assert!(bytes == data());
+    let froms: Vec<_> = server.asked().iter().map(Asked::from).collect();
+    assert_eq!(
+        froms,
+        [None, Some(1000), Some(1005), Some(1010), Some(1015)]
+    );
+}
+
+#[tokio::test]
 async fn without_an_etag_nothing_is_gone_on_with() {
     let nameless = |asked: &Asked| {
         let mut reply = cut_at(1000)(asked);

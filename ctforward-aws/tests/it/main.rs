@@ -1,5 +1,6 @@
 //! The S3 source against servers in this process: one of `s3s-fs`, and one that misbehaves.
 
+#![cfg(feature = "s3")]
 // Helpers of tests fail by panicking, like the tests themselves.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -65,4 +66,24 @@ pub(crate) async fn within<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(PATIENCE, future)
         .await
         .expect("in time")
+}
+
+/// The same keys, each once, in whatever order; says which are missing or too many.
+pub(crate) fn assert_same(mut found: Vec<String>, expected: &[String]) {
+    found.sort();
+    let missing: Vec<_> = expected
+        .iter()
+        .filter(|key| !found.contains(key))
+        .take(3)
+        .collect();
+    let extra: Vec<_> = found
+        .iter()
+        .filter(|key| !expected.contains(key))
+        .take(3)
+        .collect();
+    assert!(
+        missing.is_empty() && extra.is_empty(),
+        "missing {missing:?}, extra {extra:?}"
+    );
+    assert_eq!(found.len(), expected.len(), "no key comes twice");
 }

@@ -14,7 +14,7 @@ use s3s::service::S3ServiceBuilder;
 use tempfile::TempDir;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{BUCKET, client_for, drain, settings, within};
+use crate::{BUCKET, assert_same, client_for, drain, settings, within};
 
 struct S3 {
     url: String,
@@ -73,9 +73,9 @@ fn fill(s3: &S3) -> BTreeSet<String> {
     for root in ["AWSLogs/", "a/b/AWSLogs/o-a1b2c3d4e5/"] {
         for account in ["111111111111", "222222222222"] {
             for kind in ["CloudTrail", "CloudTrail-Insight", "Config"] {
-                for region in ["us-east-1", "us-west-2-lax-1a"] {
+                for region in ["us-east-1", "us-west-2-lax-1a", "cn-north-1"] {
                     for day in ["2023/12/31", "2024/01/01", "2024/02/29"] {
-                        for n in 0..10 {
+                        for n in [2, 3, 4, 5] {
                             keys.insert(key(root, account, kind, region, day, n));
                         }
                     }
@@ -118,60 +118,75 @@ async fn more_than_a_thousand_keys_are_listed_in_pages() {
 async fn narrowed_runs_find_what_a_filter_finds() {
     let s3 = S3::start().await;
     let keys = fill(&s3);
-    let builder = || S3Source::builder(s3.client(), BUCKET).page_size(50);
-    let since = "2024-01-01T00:03:00Z".parse().unwrap();
-    let until = "2024-02-29T00:05:00Z".parse().unwrap();
-    let log = |key: &str| !key.contains("/Config/");
-    let timed = |key: &str| {
-        // The tenth part of a name is all the time there is in these keys.
-        let minute: usize = key
-            .find("T00")
-            .map_or(0, |at| key[at + 3..at + 5].parse().unwrap());
-        key == "a/readme.txt"
-            || key.contains("/2024/01/01/") && minute >= 3
-            || key.contains("/2024/02/29/") && minute < 5
+    let since = |key: &str| match time(key) {
+        Some((day, minute)) => (day, minute) >= ("2024/01/01", 3),
+        None => true,
     };
-    type Wanted<'a> = Box<dyn Fn(&str) -> bool + 'a>;
-    let cases: Vec<(_, Wanted<'_>)> = vec![
-        (builder(), Box::new(|_| true)),
-        (
-            builder().prefix("a/b"),
-            Box::new(|key| key.starts_with("a/b")),
-        ),
-        (
-            builder().accounts(["222222222222"]),
-            Box::new(|key| key == "a/readme.txt" || log(key) && key.contains("/222222222222/")),
-        ),
-        (
-            builder().regions(["us-west-2-lax-1a"]).prefix("AWSL"),
-            Box::new(|key| {
-                key.starts_with("AWSL") && log(key) && key.contains("/us-west-2-lax-1a/")
-            }),
-        ),
-        (
-            builder().kinds([Kind::Insight]),
-            Box::new(|key| key == "a/readme.txt" || key.contains("/CloudTrail-Insight/")),
-        ),
-        (
-            builder().since(since).until(until),
-            Box::new(|key| log(key) && timed(key)),
-        ),
-        (
-            builder()
-                .since(since)
-                .prefix("AWSLogs/111111111111/CloudTrail/us-east-1/2024/0"),
-            Box::new(|key| {
-                key.starts_with("AWSLogs/111111111111/CloudTrail/us-east-1/2024/0")
-                    && (timed(key) || key.contains("/2024/02/29/"))
-            }),
-        ),
+    let until = |key: &str| match time(key) {
+        Some((day, minute)) => (day, minute) < ("2024/02/29", 5),
+        None => true,
+    };
+    let prefixes = [
+        "",
+        "a/b",
+        "AWSL",
+        "a/b/AWSLogs/o-a1b2c3d4e5/2",
+        "AWSLogs/111111111111/CloudTrail",
+        "AWSLogs/111111111111/CloudTrail/us-",
+        "AWSLogs/111111111111/CloudTrail/us-east-1/2024/0",
     ];
-    for (n, (builder, wanted)) in cases.into_iter().enumerate() {
-        let mut found = drain(&mut builder.build().unwrap()).await.unwrap();
-        found.sort();
-        let expected: Vec<&String> = keys.iter().filter(|key| wanted(key)).collect();
-        assert_eq!(found.iter().collect::<Vec<_>>(), expected, "case {n}");
+    let mut runs = 0;
+    for (n, prefix) in (0..32).flat_map(|n| prefixes.map(|prefix| (n, prefix))) {
+        // All combinations for the whole bucket, and a few below each prefix.
+        if !prefix.is_empty() && ![0, 3, 4, 25, 31].contains(&n) {
+            continue;
+        }
+        let on = |bit: u32| n >> bit & 1 == 1;
+        let mut builder = S3Source::builder(s3.client(), BUCKET)
+            .page_size(70)
+            .prefix(prefix);
+        let mut wanted: Vec<&String> = keys.iter().filter(|key| key.starts_with(prefix)).collect();
+        if n > 0 {
+            wanted.retain(|key| !key.contains("/Config/"));
+        }
+        let in_account = |key: &str| key.matches('/').count() > 5;
+        if on(0) {
+            builder = builder.accounts(["111111111111"]);
+            wanted.retain(|key| !in_account(key) || key.contains("/111111111111/"));
+        }
+        if on(1) {
+            builder = builder.regions(["us-west-2-lax-1a", "us-east-1", "eu-west-1"]);
+            wanted.retain(|key| !key.contains("/cn-north-1/"));
+        }
+        if on(2) {
+            builder = builder.kinds([Kind::Insight]);
+            wanted.retain(|key| !in_account(key) || key.contains("/CloudTrail-Insight/"));
+        }
+        if on(3) {
+            builder = builder.since("2024-01-01T00:03:00Z".parse().unwrap());
+            wanted.retain(|key| since(key));
+        }
+        if on(4) {
+            builder = builder.until("2024-02-29T00:05:00Z".parse().unwrap());
+            wanted.retain(|key| until(key));
+        }
+        let Ok(mut source) = builder.build() else {
+            // The prefix lies outside what is asked for.
+            assert!(wanted.is_empty(), "{n} {prefix}");
+            continue;
+        };
+        let wanted: Vec<String> = wanted.into_iter().cloned().collect();
+        assert_same(drain(&mut source).await.unwrap(), &wanted);
+        runs += 1;
     }
+    assert!(runs > 50, "{runs}");
+}
+
+/// The day's folder and the minute of the name, of keys that have them.
+fn time(key: &str) -> Option<(&str, u8)> {
+    let at = key.rfind("T00")?;
+    let file = key.rfind('/')?;
+    Some((&key[file - 10..file], key[at + 3..at + 5].parse().ok()?))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
