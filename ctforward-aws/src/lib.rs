@@ -7,6 +7,8 @@
 #[cfg(feature = "s3")]
 mod error;
 #[cfg(feature = "s3")]
+mod facts;
+#[cfg(feature = "s3")]
 pub mod s3;
 #[cfg(feature = "s3")]
 mod shell;

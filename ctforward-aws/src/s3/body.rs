@@ -10,7 +10,7 @@ use ctforward_core::{Chunks, Error, ErrorKind, Result, Retry};
 
 use super::bare_etag;
 use super::reader::S3Object;
-use crate::error::innermost;
+use crate::facts::innermost;
 
 /// Waits between attempts grow from here…
 const FIRST_WAIT: Duration = Duration::from_millis(100);

@@ -1,5 +1,6 @@
 //! Settings of an [`S3Source`].
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ const LONGEST_KEY: usize = 1024;
 ///
 /// Below a region's folder, keys are in the order of their days. A key there
 /// that carries no time counts as of the day at which it sorts, give or take one.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use]
 pub struct S3SourceBuilder {
     client: Client,
@@ -197,6 +198,22 @@ impl S3SourceBuilder {
         };
         let walk = Walk::new(Arc::new(self.scope), self.prefix, stats);
         Ok(S3Source::new(lister, reader, walk))
+    }
+}
+
+/// Without the client, whose settings are not ours to show.
+impl fmt::Debug for S3SourceBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("S3SourceBuilder")
+            .field("bucket", &self.bucket)
+            .field("prefix", &self.prefix)
+            .field("scope", &self.scope)
+            .field("expected_bucket_owner", &self.owner)
+            .field("request_payer", &self.request_payer)
+            .field("patience", &self.patience)
+            .field("page_size", &self.page_size)
+            .field("parallel_listings", &self.parallel)
+            .finish_non_exhaustive()
     }
 }
 

@@ -6,7 +6,8 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{Builder as ConfigBuilder, Region};
 use ctforward_core::{Error, ErrorKind, Result};
 
-use crate::error::{ORIGIN, clean};
+use crate::error::ORIGIN;
+use crate::facts::clean;
 
 /// Where an endpoint may be spoken to without TLS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -7,7 +7,8 @@ use ctforward_core::{Error, ErrorKind, Result, Retry};
 
 use super::reader::Patience;
 use super::stats::{StatsHandle, count};
-use crate::error::{Asked, ORIGIN, from_sdk};
+use crate::error::{Asked, ORIGIN};
+use crate::facts::from_sdk;
 
 /// What a page is asked with.
 #[derive(Clone, Debug)]
@@ -37,7 +38,6 @@ pub(crate) struct Page {
 }
 
 /// Asks for pages.
-#[derive(Clone, Debug)]
 pub(crate) struct Lister {
     pub(crate) client: Client,
     pub(crate) bucket: String,

@@ -14,7 +14,8 @@ use ctforward_core::{Error, ErrorKind, ObjectId, Open, Opened, Result, Retry};
 
 use super::body::Body;
 use super::builder::account_id;
-use crate::error::{Asked, ORIGIN, from_sdk};
+use crate::error::{Asked, ORIGIN};
+use crate::facts::from_sdk;
 
 /// How long the other side may keep silent.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +57,6 @@ impl Patience {
     }
 }
 
-#[derive(Debug)]
 pub(crate) struct Shared {
     client: Client,
     owner: Option<String>,
@@ -81,7 +81,6 @@ pub struct S3Reader(Arc<Shared>);
 
 impl S3Reader {
     /// A reader that uses `client` and its settings.
-    #[must_use]
     pub fn builder(client: Client) -> S3ReaderBuilder {
         S3ReaderBuilder {
             client,
@@ -111,7 +110,8 @@ impl fmt::Debug for S3Reader {
 }
 
 /// Settings of an [`S3Reader`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
+#[must_use]
 pub struct S3ReaderBuilder {
     client: Client,
     owner: Option<String>,
@@ -121,14 +121,12 @@ pub struct S3ReaderBuilder {
 
 impl S3ReaderBuilder {
     /// Refuse buckets that are not this account's (default: not checked).
-    #[must_use]
     pub fn expected_bucket_owner(mut self, account: impl Into<String>) -> Self {
         self.owner = Some(account.into());
         self
     }
 
     /// Agree to pay for requests to a requester-pays bucket (default: no).
-    #[must_use]
     pub fn request_payer(mut self, agree: bool) -> Self {
         self.request_payer = agree;
         self
@@ -136,14 +134,12 @@ impl S3ReaderBuilder {
 
     /// How long to wait for an answer's head, and for each next piece of a body
     /// (default: 60 s). Time in which nobody asks for the next piece does not count.
-    #[must_use]
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.patience.idle = timeout;
         self
     }
 
     /// How often in a row a broken body is gone on with while no byte arrives (default: 5).
-    #[must_use]
     pub fn resume_attempts(mut self, attempts: u32) -> Self {
         self.patience.resumes = attempts;
         self
@@ -170,6 +166,17 @@ impl S3ReaderBuilder {
             request_payer: self.request_payer,
             patience: self.patience,
         })))
+    }
+}
+
+/// Without the client, whose settings are not ours to show.
+impl fmt::Debug for S3ReaderBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("S3ReaderBuilder")
+            .field("expected_bucket_owner", &self.owner)
+            .field("request_payer", &self.request_payer)
+            .field("patience", &self.patience)
+            .finish_non_exhaustive()
     }
 }
 

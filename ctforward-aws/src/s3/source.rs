@@ -163,10 +163,11 @@ async fn list(mut walk: Box<Walk>, lister: Arc<Lister>, send: mpsc::Sender<Messa
             && let Some(listing) = walk.begin()
         {
             let lister = Arc::clone(&lister);
-            running.spawn(async move {
+            let page = async move {
                 let page = listing.next_page(&lister).await;
                 (listing, page)
-            });
+            };
+            running.spawn(page.in_current_span());
         }
         match running.join_next().await {
             Some(Ok((listing, Ok(page)))) => {

@@ -8,7 +8,7 @@ use ctforward_core::key::Folder;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ListStats {
-    /// Pages asked for, failed ones included.
+    /// Pages asked for, failed ones included, the SDK's own retries not.
     pub requests: u64,
     /// Keys on the pages that arrived.
     pub keys: u64,

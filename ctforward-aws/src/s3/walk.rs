@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use ctforward_core::text::printable;
 use ctforward_core::{Error, ErrorKind, Result};
 
 use super::page::{Found, Lister, Page, Request, broken};
@@ -73,6 +74,7 @@ impl Walk {
         let (folders, start_after, stop_at) = match step {
             Step::Prune => {
                 count(&self.stats.0.pruned_folders, 1);
+                tracing::debug!(folder = %printable(&prefix), "a folder is left out");
                 return;
             }
             Step::Folders => (true, None, None),

@@ -106,14 +106,14 @@ async fn a_version_and_an_owner_are_asked_for_on_every_request() {
         .request_payer(true)
         .build()
         .unwrap();
-    let id = ObjectId::new(BUCKET, "a b/ü+%.gz").with_version("v 1");
+    let id = ObjectId::new(BUCKET, "a b//../ü+%.gz").with_version("v 1");
     let mut opened = within(reader.open_later(id).open()).await.unwrap();
     let (bytes, _, error) = read(&mut opened).await;
     assert!(error.is_none() && bytes == data());
     let asked = server.asked();
     assert_eq!(asked.len(), 2);
     for request in &asked {
-        assert_eq!(request.path, "/trail/a b/ü+%.gz");
+        assert_eq!(request.path, "/trail/a b//../ü+%.gz");
         assert_eq!(request.query("versionId"), "v 1");
         assert_eq!(
             request.header("x-amz-expected-bucket-owner"),
@@ -187,6 +187,28 @@ async fn time_in_which_nobody_reads_is_not_the_servers_silence() {
     let (rest, _, error) = read(&mut opened).await;
     assert!(error.is_none(), "{error:?}");
     assert!([&first[..], &rest[..]].concat() == data());
+    assert_eq!(server.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn a_slow_body_is_not_a_dead_one() {
+    // Three times as long as the server may be silent, but never silent so long.
+    let server = Server::start(|asked| {
+        let mut reply = whole(asked);
+        reply.body = data()
+            .chunks(50_000)
+            .flat_map(|piece| {
+                let wait = Do::Wait(Duration::from_millis(200));
+                [wait, Do::Send(Bytes::copy_from_slice(piece))]
+            })
+            .collect();
+        reply
+    })
+    .await;
+    let mut opened = open(&server).await.unwrap();
+    let (bytes, _, error) = read(&mut opened).await;
+    assert!(error.is_none(), "{error:?}");
+    assert!(bytes == data());
     assert_eq!(server.asked().len(), 1);
 }
 

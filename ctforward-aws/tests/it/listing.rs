@@ -234,6 +234,55 @@ async fn a_dropped_source_stops_listing() {
     assert_eq!(server.asked().len(), before);
 }
 
+#[test]
+fn a_listing_whose_runtime_is_gone_is_an_error_and_never_an_end() {
+    let runtime = || {
+        tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+    };
+    let (first, servers) = (runtime(), runtime());
+    let server = servers.block_on(Server::start(move |asked| list(&bucket(), asked)));
+    let builder = S3Source::builder(client_for(&server.url), BUCKET).page_size(1);
+
+    let mut source = builder.build().unwrap();
+    let mut outside = std::task::Context::from_waker(std::task::Waker::noop());
+    let std::task::Poll::Ready(answer) = source.next().as_mut().poll(&mut outside) else {
+        panic!("without a runtime there is nothing to wait for");
+    };
+    assert_eq!(answer.unwrap_err().kind(), ErrorKind::Config);
+
+    assert!(first.block_on(source.next()).unwrap().is_some());
+    drop(first);
+    let ended = servers.block_on(async {
+        for _ in 0..bucket().len() {
+            if let Err(error) = within(source.next()).await {
+                return error;
+            }
+        }
+        panic!("every key came from a listing that was stopped");
+    });
+    assert_eq!(ended.kind(), ErrorKind::Other);
+    let again = servers.block_on(within(source.next()));
+    assert_eq!(again.unwrap_err().kind(), ErrorKind::Other);
+}
+
+#[test]
+fn settings_and_sources_show_nothing_of_the_client() {
+    let builder = S3Source::builder(client_for("http://127.0.0.1:1"), BUCKET);
+    let reader = ctforward_aws::S3Reader::builder(client_for("http://127.0.0.1:1"));
+    let shown = format!(
+        "{builder:?} {:?} {reader:?} {:?}",
+        builder.clone().build().unwrap(),
+        reader.clone().build().unwrap()
+    );
+    assert!(
+        !shown.contains("AKIDTEST") && !shown.contains("secret"),
+        "{shown}"
+    );
+}
+
 #[tokio::test]
 async fn settings_that_cannot_be_meant_are_refused() {
     let builder = |bucket: &str| S3Source::builder(client_for("http://127.0.0.1:1"), bucket);
