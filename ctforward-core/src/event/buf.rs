@@ -45,6 +45,7 @@ impl RecordBuf {
                 format!("no JSON at line {}, column {}", e.line(), e.column()),
             )
         })?;
+        // A borrowed raw value lies inside `bytes`, as `slice_ref` asks.
         let bytes = bytes.slice_ref(raw.get().as_bytes());
         let fields = index(&bytes)
             .ok_or_else(|| Error::new(ErrorKind::Malformed, "record", "not a JSON object"))?;

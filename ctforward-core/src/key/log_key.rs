@@ -171,6 +171,8 @@ pub(super) mod tests {
 
         let key = format!("/{inner}/{FILE}");
         assert_eq!(LogKey::parse(&key).unwrap().prefix, Some(""));
+        let key = format!("a//{inner}/{FILE}");
+        assert_eq!(LogKey::parse(&key).unwrap().prefix, Some("a/"));
         let key = format!("o-abc/{inner}/{FILE}");
         let parsed = LogKey::parse(&key).unwrap();
         assert_eq!((parsed.prefix, parsed.organisation), (Some("o-abc"), None));

@@ -115,6 +115,18 @@ fn what_is_no_object_is_an_error_that_quotes_nothing() {
 }
 
 #[test]
+fn it_is_read_from_readers_and_values_too() {
+    let raw = r#"{"eventName":"A","userIdentity":{"type":"Root","new":[1]},"n":1.5}"#;
+    let event = round_trip(raw);
+    assert_eq!(
+        serde_json::from_reader::<_, Event>(raw.as_bytes()).unwrap(),
+        event
+    );
+    let value: Value = serde_json::from_str(raw).unwrap();
+    assert_eq!(serde_json::from_value::<Event>(value).unwrap(), event);
+}
+
+#[test]
 fn depth_costs_no_stack() {
     let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
     for field in ["requestParameters", "resources", "userIdentity", "new"] {

@@ -1,0 +1,246 @@
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+
+use super::RefusalGuard;
+use crate::batch::{Batch, BatchLimits};
+use crate::error::{Error, ErrorKind, Result};
+use crate::sink::{Delivery, Rejection, Sink};
+
+/// Halves a batch that a sink finds too large, and bisects one that it refuses,
+/// down to the record that is too large or refused.
+///
+/// Of `n` records with `k` refused ones, at most `2k·log₂(n) + 1` requests find
+/// them. Where the [`RefusalGuard`] does not believe the refusals, the whole
+/// batch stays undecided and the error is the sink's refusal, not retryable.
+#[derive(Debug)]
+pub struct SplitSink<S> {
+    inner: S,
+    guard: Mutex<RefusalGuard>,
+}
+
+/// Single refusals without any acceptance after which no further record is
+/// tried, where nothing says that the sink accepts anything at all.
+const DOUBTFUL: usize = 16;
+
+impl<S: Sink> SplitSink<S> {
+    /// Wraps `inner` with the default guard.
+    pub fn new(inner: S) -> Self {
+        Self::with_guard(inner, RefusalGuard::default())
+    }
+
+    /// Wraps `inner` with this guard.
+    pub fn with_guard(inner: S, guard: RefusalGuard) -> Self {
+        Self {
+            inner,
+            guard: Mutex::new(guard),
+        }
+    }
+
+    fn guard(&self) -> std::sync::MutexGuard<'_, RefusalGuard> {
+        self.guard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl<S: Sink> Sink for SplitSink<S> {
+    fn limits(&self) -> BatchLimits {
+        self.inner.limits()
+    }
+
+    async fn deliver(&self, batch: &Batch) -> Result<Delivery> {
+        let mut whole = Delivery::accepted();
+        let mut refusal: Option<Error> = None;
+        let mut accepted = 0;
+        // Ranges still to be sent, the next one last.
+        let mut todo: Vec<Range<usize>> = vec![0..batch.len()];
+        while let Some(range) = todo.pop() {
+            let part = batch.sub(range.clone());
+            let error = match self.inner.deliver(&part).await {
+                Ok(delivery) => {
+                    accepted += part.len() - delivery.rejected.len() - delivery.again.len();
+                    let place = |index: usize| range.start + index;
+                    for rejection in delivery.rejected {
+                        let index = place(rejection.index);
+                        whole.rejected.push(Rejection { index, ..rejection });
+                    }
+                    whole.again.extend(delivery.again.into_iter().map(place));
+                    match delivery.again_because {
+                        // Not this part alone: what comes next would fail the same way.
+                        Some(error) => {
+                            whole.again.extend(todo.drain(..).flatten());
+                            whole.again_because = Some(error);
+                            break;
+                        }
+                        None => continue,
+                    }
+                }
+                Err(error) => error,
+            };
+            let splits = matches!(error.kind(), ErrorKind::TooLarge | ErrorKind::Rejected);
+            if !splits {
+                whole.again.extend(range);
+                whole.again.extend(todo.drain(..).flatten());
+                whole.again_because = Some(error);
+            } else if range.len() > 1 {
+                let middle = range.start + range.len() / 2;
+                todo.push(middle..range.end);
+                todo.push(range.start..middle);
+                if error.kind() == ErrorKind::Rejected {
+                    refusal = Some(error);
+                }
+            } else {
+                whole
+                    .rejected
+                    .push(Rejection::new(range.start, error.message().to_owned()));
+                refusal = Some(error);
+                let doubtful = accepted == 0 && whole.rejected.len() >= DOUBTFUL;
+                if doubtful && !self.guard().last_accepted() {
+                    break;
+                }
+            }
+        }
+        // A batch that only broke off says nothing about refusals.
+        let decided = accepted + whole.rejected.len();
+        if decided > 0 {
+            let believed = self.guard().believe(accepted as u64, whole.rejected.len() as u64);
+            if !believed {
+                let error = refusal.map_or_else(String::new, |e| e.message().to_owned());
+                return Err(Error::new(
+                    ErrorKind::Rejected,
+                    "sink",
+                    format!(
+                        "it refuses too much for single records to be at fault; \
+                         nothing was put aside. It says: {error}"
+                    ),
+                ));
+            }
+        }
+        whole.again.sort_unstable();
+        if whole.again.len() == batch.len() {
+            if let Some(error) = whole.again_because.take() {
+                return Err(error);
+            }
+        }
+        Ok(whole)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::batch::BatchBuilder;
+    use crate::error::Retry;
+    use crate::object::{Object, ObjectId};
+
+    fn batch(records: usize) -> Batch {
+        let records: Vec<String> = (0..records).map(|i| format!("{{\"n\":{i}}}")).collect();
+        BatchBuilder::of_records(
+            Object::new(ObjectId::new("b", "k")),
+            records.iter().map(String::as_bytes),
+        )
+    }
+
+    /// Refuses batches with a bad record, and batches over a size; keeps the rest.
+    #[derive(Default)]
+    struct Picky {
+        bad: BTreeSet<String>,
+        bytes: Option<usize>,
+        fail_from: Option<usize>,
+        calls: Mutex<usize>,
+        taken: Mutex<Vec<String>>,
+    }
+
+    #[async_trait]
+    impl Sink for Picky {
+        fn limits(&self) -> BatchLimits {
+            BatchLimits::new(1_000_000)
+        }
+        async fn deliver(&self, batch: &Batch) -> Result<Delivery> {
+            let call = {
+                let mut calls = self.calls.lock().unwrap();
+                *calls += 1;
+                *calls
+            };
+            if self.fail_from.is_some_and(|from| call >= from) {
+                return Err(Error::new(ErrorKind::Unavailable, "sink", "down")
+                    .with_retry(Retry::Backoff));
+            }
+            if self.bytes.is_some_and(|most| batch.bytes() > most) {
+                return Err(Error::new(ErrorKind::TooLarge, "sink", "413"));
+            }
+            let records: Vec<String> =
+                batch.records().map(|r| String::from_utf8_lossy(r).into_owned()).collect();
+            if records.iter().any(|r| self.bad.contains(r)) {
+                return Err(Error::new(ErrorKind::Rejected, "sink", "400"));
+            }
+            self.taken.lock().unwrap().extend(records);
+            Ok(Delivery::accepted())
+        }
+    }
+
+    fn run<T>(future: impl Future<Output = T>) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(future)
+    }
+
+    proptest! {
+        #[test]
+        fn finds_exactly_the_refused_records_in_few_requests(
+            n in 1usize..200,
+            bad in prop::collection::btree_set(0usize..200, 0..4),
+        ) {
+            let bad: BTreeSet<usize> = bad.into_iter().filter(|i| *i < n).collect();
+            prop_assume!(bad.len() < n);
+            let sink = SplitSink::new(Picky {
+                bad: bad.iter().map(|i| format!("{{\"n\":{i}}}")).collect(),
+                ..Picky::default()
+            });
+            let delivery = run(sink.deliver(&batch(n))).unwrap();
+            let found: BTreeSet<usize> = delivery.rejected.iter().map(|r| r.index).collect();
+            prop_assert_eq!(&found, &bad);
+            prop_assert_eq!(sink.inner.taken.lock().unwrap().len(), n - bad.len());
+            let levels = usize::try_from(n.next_power_of_two().ilog2()).unwrap();
+            prop_assert!(*sink.inner.calls.lock().unwrap() <= 2 * bad.len() * levels + 1);
+        }
+
+        #[test]
+        fn halves_until_it_fits(n in 2usize..100, most in 10usize..200) {
+            let sink = SplitSink::new(Picky { bytes: Some(most), ..Picky::default() });
+            let delivery = run(sink.deliver(&batch(n))).unwrap();
+            prop_assert!(delivery.is_complete());
+            prop_assert_eq!(sink.inner.taken.lock().unwrap().len(), n);
+        }
+    }
+
+    #[test]
+    fn a_sink_that_refuses_everything_has_nothing_put_aside_and_is_not_asked_for_each_record() {
+        let sink = SplitSink::new(Picky {
+            bad: (0..500).map(|i| format!("{{\"n\":{i}}}")).collect(),
+            ..Picky::default()
+        });
+        let error = run(sink.deliver(&batch(500))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Rejected);
+        assert!(!error.is_retryable());
+        assert!(*sink.inner.calls.lock().unwrap() < 60);
+    }
+
+    #[test]
+    fn what_fails_in_the_middle_leaves_the_rest_in_doubt_and_keeps_what_was_decided() {
+        let sink = SplitSink::new(Picky {
+            bytes: Some(20),
+            fail_from: Some(4),
+            ..Picky::default()
+        });
+        let delivery = run(sink.deliver(&batch(8))).unwrap();
+        let taken = sink.inner.taken.lock().unwrap().len();
+        assert!(taken > 0);
+        assert_eq!(delivery.again.len() + taken, 8);
+        assert_eq!(delivery.again_because.unwrap().kind(), ErrorKind::Unavailable);
+    }
+}

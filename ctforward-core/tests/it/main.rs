@@ -1,0 +1,4 @@
+//! Integration tests of `ctforward-core`.
+
+mod oracle;
+mod reader;
