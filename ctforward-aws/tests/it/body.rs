@@ -356,13 +356,15 @@ async fn a_slower_pace_is_obeyed_on_the_way_and_when_it_is_long_handed_on() {
     let server = Server::start(move |asked| match turns.fetch_add(1, Ordering::SeqCst) {
         0 => cut_at(1000)(asked),
         // The call and the SDK's own retry.
-        1 | 2 => Reply::error(503, "SlowDown", "slower"),
+        1 | 2 => Reply::error(503, "SlowDown", "slower").with("retry-after", "1"),
         _ => whole(asked),
     })
     .await;
+    let begun = std::time::Instant::now();
     let mut opened = open(&server).await.unwrap();
     let (bytes, _, error) = read(&mut opened).await;
     assert!(error.is_none() && bytes == data());
+    assert!(begun.elapsed() >= Duration::from_secs(1));
 
     let slow = |_: &Asked| Reply::error(503, "SlowDown", "slower").with("retry-after", "30");
     let server = serve(cut_at(1000), slow).await;
