@@ -1,1 +1,17 @@
-//! aws
+#![cfg_attr(feature = "s3", doc = include_str!("../README.md"))]
+#![cfg_attr(
+    not(feature = "s3"),
+    doc = "AWS adapters for ctforward; no feature is on."
+)]
+
+#[cfg(feature = "s3")]
+mod error;
+#[cfg(feature = "s3")]
+mod facts;
+#[cfg(feature = "s3")]
+pub mod s3;
+#[cfg(feature = "s3")]
+mod shell;
+
+#[cfg(feature = "s3")]
+pub use s3::{S3Reader, S3Source};
