@@ -1,0 +1,226 @@
+//! `demo`: all of it on one machine, with nothing set up.
+
+mod bucket;
+mod check;
+mod random;
+mod records;
+mod search;
+mod server;
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use ctforward_aws::S3Source;
+use ctforward_core::key::KeyFilter;
+use ctforward_core::text::printable;
+use ctforward_core::{Pipeline, Report};
+use ctforward_visionone::standin::StandIn;
+use ctforward_visionone::{Secret, VisionOneSink};
+use jiff::{Timestamp, Unit};
+use tokio_util::sync::CancellationToken;
+
+use crate::args::Demo;
+use crate::books::{grouped, text};
+use crate::console::{Console, Naming};
+use crate::failure::Failure;
+use crate::forward::interrupted;
+use bucket::{ACCOUNTS, Bucket, REGIONS};
+use server::S3Server;
+
+/// The made-up bucket's name, and its folder's.
+pub const BUCKET: &str = "demo-trail";
+
+/// What the search shows is never without these words.
+const SIMULATED: &str = "simulated: the real service does not document this";
+
+pub async fn run(args: Demo) -> Result<ExitCode, Failure> {
+    // Everything is written in here; it goes when the command ends, however it does.
+    let temporary = tempfile::Builder::new()
+        .prefix("ctforward-demo-")
+        .tempdir()
+        .map_err(|error| Failure::work(format!("no temporary folder: {error}")))?;
+    let done = tokio::select! {
+        done = play(&args, temporary.path()) => done,
+        () = interrupted() => Err(Failure::work("interrupted; the demo ends")),
+    };
+    drop(temporary);
+    done
+}
+
+async fn play(args: &Demo, temporary: &Path) -> Result<ExitCode, Failure> {
+    println!("ctforward demo: made-up CloudTrail logs, forwarded on this machine. Nothing leaves it.\n");
+    let root = root(args, temporary)?;
+    let bucket = made(&root, args.seed).await?;
+    print_bucket(&bucket, args.bucket_folder.is_some().then(|| root.join(BUCKET)));
+
+    let s3 = S3Server::start(&root).await?;
+    let token = random::token();
+    let standin = StandIn::builder()
+        .token(Secret::new(token.as_str())?)
+        .pretend_native(true)
+        .start()
+        .await?;
+    println!("2  An S3 server serves it at {}, and a stand-in for Vision One", s3.url());
+    println!("   listens at {}.\n", standin.base_url());
+
+    println!("3  Forwarding, as `forward` does it: from S3 by HTTP, to the stand-in by HTTP.");
+    let report = forward(&s3, &standin, &token).await?;
+    println!("{}\n", indented(&text(&report)));
+
+    let differences = check::differences(&bucket, &standin.lines(), &report);
+    if !differences.is_empty() {
+        println!("4  What arrived is not what was made:");
+        println!("{}", indented(&differences.join("\n")));
+        return Err(Failure::work("the demo failed; what differs is named above"));
+    }
+    println!(
+        "4  Checked: each of the {} records arrived once, byte for byte as it was made.\n",
+        grouped(bucket.records.len() as u64)
+    );
+
+    let id = search::interesting_id(&bucket)
+        .ok_or_else(|| Failure::work("no record with an eventID was made"))?;
+    println!("5  One of them, found again by its eventID with a search for cloud activities");
+    println!("   ({SIMULATED}):");
+    println!("{}", search::find(standin.base_url(), &id, bucket.first, bucket.last).await?);
+
+    println!("In the real product, records posted to HTTP event collection are third-party logs;");
+    println!("they are not documented to appear among cloud activities. What the stand-in answers");
+    println!("is our assumption of the real service, which was not asked.");
+    if args.keep {
+        keep(&s3, &standin, &token, temporary)?;
+        interrupted().await;
+        println!("\nThe demo ends.");
+    }
+    standin.stop().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The folder that is served, with the bucket's folder in it.
+fn root(args: &Demo, temporary: &Path) -> Result<PathBuf, Failure> {
+    let root = match &args.bucket_folder {
+        None => temporary.join("s3"),
+        Some(folder) => folder.clone(),
+    };
+    let mut folders = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut folders, 0o700);
+    // Never into a folder that is there: it may hold something.
+    folders.create(&root).map_err(|error| {
+        let root = root.to_string_lossy();
+        Failure::usage(format!("the folder {} cannot be made: {error}", printable(&root)))
+    })?;
+    Ok(root)
+}
+
+async fn made(root: &Path, seed: u64) -> Result<Bucket, Failure> {
+    let folder = root.join(BUCKET);
+    // CloudTrail's times are whole seconds.
+    let now = Timestamp::now().round(Unit::Second).unwrap_or(Timestamp::UNIX_EPOCH);
+    let making = tokio::task::spawn_blocking(move || bucket::make(&folder, seed, now));
+    let failed = |error: std::io::Error| Failure::work(format!("the bucket cannot be made: {error}"));
+    making.await.map_err(|error| failed(error.into()))?.map_err(failed)
+}
+
+fn print_bucket(bucket: &Bucket, kept: Option<PathBuf>) {
+    println!(
+        "1  Made the bucket {BUCKET}, as an organisation's trail fills it: {} records in {} log files",
+        grouped(bucket.records.len() as u64),
+        grouped(bucket.log_files)
+    );
+    println!(
+        "   of {} accounts and {} regions, {} to {} (UTC), Insights among them;",
+        ACCOUNTS.len(),
+        REGIONS.len(),
+        bucket.first.strftime("%Y-%m-%d"),
+        bucket.last.strftime("%Y-%m-%d")
+    );
+    println!("   and a digest and a file of AWS Config, which hold no events and are skipped.");
+    if let Some(folder) = kept {
+        println!("   It stays in {}.", printable(&folder.to_string_lossy()));
+    }
+    println!();
+}
+
+async fn forward(s3: &S3Server, standin: &StandIn, token: &str) -> Result<Report, Failure> {
+    let source = S3Source::builder(s3.client()?, BUCKET).build()?;
+    let sink = VisionOneSink::builder(&standin.endpoint(), Secret::new(token)?).build()?;
+    let console = Console::new();
+    let pipeline = Pipeline::builder(source, sink)
+        .keys(KeyFilter::new())
+        .quarantine(Naming::new(console.clone(), false))
+        .build()?;
+    let following = console.follow(pipeline.progress());
+    let report = pipeline.run(CancellationToken::new()).await;
+    drop(following);
+    for (object, error) in report.failures.iter().take(5) {
+        console.line(&format!("not finished: {object}: {}", crate::failure::chain(error)));
+    }
+    Ok(report)
+}
+
+/// Says where everything is, and how to try it by hand.
+fn keep(s3: &S3Server, standin: &StandIn, token: &str, temporary: &Path) -> Result<(), Failure> {
+    let token_file = temporary.join("token");
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+        .open(&token_file)
+        .and_then(|mut file| file.write_all(token.as_bytes()))
+        .map_err(|error| Failure::work(format!("the token's file cannot be written: {error}")))?;
+
+    let program = std::env::args_os().next().map_or_else(
+        || "ctforward".to_owned(),
+        |program| shell_word(&program.to_string_lossy()),
+    );
+    let (access, secret, region) = (server::ACCESS_KEY, server::SECRET_KEY, server::REGION);
+    println!("\nThe servers stay until Ctrl-C:");
+    println!("   S3 endpoint      {}", s3.url());
+    println!("   bucket           {BUCKET}");
+    println!("   access keys      {access} / {secret}, made up, good here only");
+    println!("   ingest endpoint  {}", standin.endpoint());
+    println!("   its token        in {}", printable(&token_file.to_string_lossy()));
+    println!("   public API       {}, any API key", standin.base_url());
+    println!("\nTo forward the bucket again by hand:\n");
+    println!("AWS_ACCESS_KEY_ID={access} AWS_SECRET_ACCESS_KEY={secret} AWS_REGION={region} \\");
+    println!("  {program} forward s3://{BUCKET} --s3-endpoint-url {} \\", s3.url());
+    println!(
+        "  --endpoint {} \\\n  --token-file {}",
+        standin.endpoint(),
+        shell_word(&token_file.to_string_lossy())
+    );
+    println!("\nTo search for sign-ins of the last 24 hours ({SIMULATED}):\n");
+    println!("curl -s --noproxy '*' -H 'Authorization: Bearer any' -H 'TMV1-Query: eventName:ConsoleLogin' \\");
+    println!("  {}/v3.0/search/cloudActivities", standin.base_url());
+    Ok(())
+}
+
+/// A word as a POSIX shell takes it.
+fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:=@%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", printable(text).replace('\'', "'\\''"))
+}
+
+fn indented(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(|line| format!("   {line}")).collect();
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_for_a_shell_where_they_must_be() {
+        assert_eq!(shell_word("target/release/examples/cli"), "target/release/examples/cli");
+        assert_eq!(shell_word("it's here"), "'it'\\''s here'");
+        assert_eq!(shell_word(""), "''");
+        assert_eq!(indented("a\nb"), "   a\n   b");
+    }
+}
