@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -44,6 +44,8 @@ pub(super) struct Run {
     /// What is under way ends now, undecided.
     pub(super) kill: CancellationToken,
     pub(super) tasks: TaskTracker,
+    /// Told whenever the reading of a file ended.
+    pub(super) file_read: Notify,
     pub(super) progress: Arc<Progress>,
     pub(super) state: Mutex<RunState>,
 }

@@ -1,4 +1,6 @@
 //! Integration tests of `ctforward-core`.
 
 mod oracle;
+mod parts;
+mod pipeline;
 mod reader;
