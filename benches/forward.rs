@@ -133,7 +133,15 @@ fn count(cost: &Cost, key: &str) -> Fallible<u64> {
 fn built_cli() -> Fallible<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built = Command::new(cargo)
-        .args(["build", "--release", "--locked", "-p", "ctforward-examples", "--example", "cli"])
+        .args([
+            "build",
+            "--release",
+            "--locked",
+            "-p",
+            "ctforward-examples",
+            "--example",
+            "cli",
+        ])
         .status()?;
     if !built.success() {
         return Err("the example cli does not build".into());
@@ -154,22 +162,33 @@ fn main() -> Fallible<()> {
     std::fs::create_dir(path("many"))?;
     let mut inflated = 0;
     for file in 0..60 {
-        inflated += write_log(&path(&format!("many/{file:02}.json.gz")), file, 1650 * mega / 1000)?;
+        inflated += write_log(
+            &path(&format!("many/{file:02}.json.gz")),
+            file,
+            1650 * mega / 1000,
+        )?;
     }
     write_log(&path("100.json.gz"), 100, 100 * mega)?;
     write_log(&path("1000.json.gz"), 1000, 1000 * mega)?;
     let (server, endpoint) = standin(&cli)?;
 
-    println!("60 files, {:.1} MB inflated, over loopback HTTP (least of 5 runs):", inflated as f64 / 1e6);
+    println!(
+        "60 files, {:.1} MB inflated, over loopback HTTP (least of 5 runs):",
+        inflated as f64 / 1e6
+    );
     let (mut ours, mut gzip) = (f64::MAX, f64::MAX);
     let mut wall = f64::MAX;
     for _ in 0..5 {
         let cost = forward(&cli, &endpoint, &path("many"), &[])?;
         ours = ours.min(cost.cpu);
         wall = wall.min(cost.wall);
-        let files: Vec<PathBuf> = std::fs::read_dir(path("many"))?.map(|e| e.map(|e| e.path())).collect::<Result<_, _>>()?;
+        let files: Vec<PathBuf> = std::fs::read_dir(path("many"))?
+            .map(|e| e.map(|e| e.path()))
+            .collect::<Result<_, _>>()?;
         let mut command = Command::new("sh");
-        command.args(["-c", "exec gzip -dc \"$@\" > /dev/null", "sh"]).args(files);
+        command
+            .args(["-c", "exec gzip -dc \"$@\" > /dev/null", "sh"])
+            .args(files);
         gzip = gzip.min(measure(&mut command)?.cpu);
     }
     println!("  forward   {ours:.3} s of processor time, {wall:.3} s");
@@ -180,7 +199,10 @@ fn main() -> Fallible<()> {
     for (name, more) in [
         ("100.json.gz", &[][..]),
         ("1000.json.gz", &[][..]),
-        ("1000.json.gz", &["--event-since", "2027-01-01", "--linger", "60s"][..]),
+        (
+            "1000.json.gz",
+            &["--event-since", "2027-01-01", "--linger", "60s"][..],
+        ),
     ] {
         let cost = forward(&cli, &endpoint, &path(name), more)?;
         println!(

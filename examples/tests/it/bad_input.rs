@@ -13,9 +13,21 @@ fn one_line(ran: &Ran, status: i32, says: &str) {
 
 #[tokio::test]
 async fn an_endpoint_in_the_clear_that_is_not_this_machine() {
-    let ran = run(["forward", ".", "--endpoint", "http://user:s3cr3t@collector.example/in?sig=s3cr3t"]).await;
+    let ran = run([
+        "forward",
+        ".",
+        "--endpoint",
+        "http://user:s3cr3t@collector.example/in?sig=s3cr3t",
+    ])
+    .await;
     assert_eq!(ran.status, 2);
-    let ran = run(["forward", ".", "--endpoint", "http://collector.example/in?sig=s3cr3t"]).await;
+    let ran = run([
+        "forward",
+        ".",
+        "--endpoint",
+        "http://collector.example/in?sig=s3cr3t",
+    ])
+    .await;
     one_line(&ran, 2, "https");
 }
 
@@ -23,7 +35,11 @@ async fn an_endpoint_in_the_clear_that_is_not_this_machine() {
 async fn a_missing_token_and_one_that_others_can_read() {
     let mut bare = cli();
     bare.env_remove("VISIONONE_INGEST_TOKEN");
-    let ran = run_with(bare, ["forward", ".", "--endpoint", "https://collector.example/in"]).await;
+    let ran = run_with(
+        bare,
+        ["forward", ".", "--endpoint", "https://collector.example/in"],
+    )
+    .await;
     one_line(&ran, 2, "VISIONONE_INGEST_TOKEN");
 
     #[cfg(unix)]
@@ -33,7 +49,15 @@ async fn a_missing_token_and_one_that_others_can_read() {
         std::fs::write(file.path(), TOKEN).unwrap();
         std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o644)).unwrap();
         let path = file.path().to_str().unwrap();
-        let ran = run(["forward", ".", "--endpoint", "https://collector.example/in", "--token-file", path]).await;
+        let ran = run([
+            "forward",
+            ".",
+            "--endpoint",
+            "https://collector.example/in",
+            "--token-file",
+            path,
+        ])
+        .await;
         one_line(&ran, 2, "chmod 600");
     }
 }
@@ -52,7 +76,11 @@ async fn bad_dates_durations_zones_and_sources() {
         all.extend_from_slice(&args);
         one_line(&run(all).await, 2, says);
     }
-    one_line(&run(["forward", "https://bucket/key", "--dry-run"]).await, 2, "s3://");
+    one_line(
+        &run(["forward", "https://bucket/key", "--dry-run"]).await,
+        2,
+        "s3://",
+    );
     let missing = run(["forward", "/no/such/folder", "--dry-run"]).await;
     assert!([1, 2].contains(&missing.status), "{missing:?}");
     one_line(&missing, missing.status, "/no/such/folder");

@@ -23,12 +23,25 @@ async fn a_real_bucket_arrives_byte_for_byte_from_a_folder_and_through_s3() {
     let Some(corpus) = corpus() else { return };
     let bucket = corpus.join("bucket");
     let files = files(&bucket);
-    let expected = sorted(files.iter().flat_map(|f| records_of(&std::fs::read(f).unwrap())).collect());
+    let expected = sorted(
+        files
+            .iter()
+            .flat_map(|f| records_of(&std::fs::read(f).unwrap()))
+            .collect(),
+    );
     assert_eq!((files.len(), expected.len()), (55, 2900));
     let url = serve(&corpus).await;
     let from_folder: [&str; 1] = [bucket.to_str().unwrap()];
     let from_s3 = ["s3://bucket", "--s3-endpoint-url", &url];
-    let narrowed = ["s3://bucket", "--s3-endpoint-url", &url, "--since", "2023-07-01", "--region", "us-east-1"];
+    let narrowed = [
+        "s3://bucket",
+        "--s3-endpoint-url",
+        &url,
+        "--since",
+        "2023-07-01",
+        "--region",
+        "us-east-1",
+    ];
     for source in [&from_folder[..], &from_s3[..], &narrowed[..]] {
         let standin = standin().await;
         let endpoint = standin.endpoint();
@@ -54,23 +67,48 @@ async fn records_of_every_event_version_arrive_and_what_is_no_log_is_skipped() {
         for file in files(&folder) {
             let stored = std::fs::read(&file).unwrap();
             let value: serde_json::Value = serde_json::from_slice(&gunzip(&stored)).unwrap();
-            if value.get("Records").is_some_and(serde_json::Value::is_array) {
+            if value
+                .get("Records")
+                .is_some_and(serde_json::Value::is_array)
+            {
                 expected.extend(records_of(&stored));
                 logs += 1;
             }
         }
         for record in &expected {
             let value: serde_json::Value = serde_json::from_slice(record).unwrap();
-            versions.insert(value["eventVersion"].as_str().unwrap_or_default().to_owned());
+            versions.insert(
+                value["eventVersion"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned(),
+            );
         }
         let standin = standin().await;
         let endpoint = standin.endpoint();
-        let ran = run(["forward", folder.to_str().unwrap(), "--endpoint", &endpoint, "--report", "json"]).await;
+        let ran = run([
+            "forward",
+            folder.to_str().unwrap(),
+            "--endpoint",
+            &endpoint,
+            "--report",
+            "json",
+        ])
+        .await;
         assert_eq!(ran.status, 0, "{ran:?}");
         assert_eq!(ran.json()["files"]["delivered"], logs, "{}", ran.stdout);
-        assert!(received(&standin) == sorted(expected), "the lines differ: {ran:?}");
+        assert!(
+            received(&standin) == sorted(expected),
+            "the lines differ: {ran:?}"
+        );
     }
-    for version in ["1.0", "1.01", "1.02", "1.03", "1.04", "1.05", "1.06", "1.07", "1.08", "1.09", "1.10", "1.11"] {
-        assert!(versions.contains(version), "{version} is not among {versions:?}");
+    for version in [
+        "1.0", "1.01", "1.02", "1.03", "1.04", "1.05", "1.06", "1.07", "1.08", "1.09", "1.10",
+        "1.11",
+    ] {
+        assert!(
+            versions.contains(version),
+            "{version} is not among {versions:?}"
+        );
     }
 }

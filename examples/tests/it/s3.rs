@@ -20,7 +20,9 @@ pub async fn serve(root: &Path) -> String {
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         loop {
-            let Ok((stream, _)) = listener.accept().await else { return };
+            let Ok((stream, _)) = listener.accept().await else {
+                return;
+            };
             let service = service.clone();
             tokio::spawn(async move {
                 let server = auto::Builder::new(TokioExecutor::new());
@@ -44,15 +46,32 @@ async fn a_bucket_is_forwarded_as_its_folder_is_and_narrowing_takes_the_same_fil
         for part in 0..3 {
             let record = record(&format!("{account}-{region}-{part}"));
             expected.push((account, region, record.clone().into_bytes()));
-            write(&bucket, &key(account, region, minute + part), &gzip(log_file(&[record]).as_bytes()));
+            write(
+                &bucket,
+                &key(account, region, minute + part),
+                &gzip(log_file(&[record]).as_bytes()),
+            );
         }
     }
     let url = serve(root.path()).await;
-    let narrowings: [&[&str]; 3] = [&[], &["--account", "111122223333"], &["--region", "us-east-1", "--since", "2026-03-01"]];
+    let narrowings: [&[&str]; 3] = [
+        &[],
+        &["--account", "111122223333"],
+        &["--region", "us-east-1", "--since", "2026-03-01"],
+    ];
     for narrow in narrowings {
         let standin = standin().await;
         let endpoint = standin.endpoint();
-        let mut args = vec!["forward", "s3://trail", "--s3-endpoint-url", &url, "--endpoint", &endpoint, "--report", "json"];
+        let mut args = vec![
+            "forward",
+            "s3://trail",
+            "--s3-endpoint-url",
+            &url,
+            "--endpoint",
+            &endpoint,
+            "--report",
+            "json",
+        ];
         args.extend_from_slice(narrow);
         let ran = run(args).await;
         assert_eq!(ran.status, 0, "{narrow:?} {ran:?}");
@@ -73,7 +92,15 @@ async fn a_bucket_is_forwarded_as_its_folder_is_and_narrowing_takes_the_same_fil
 async fn an_unknown_bucket_is_one_line() {
     let root = tempfile::tempdir().unwrap();
     let url = serve(root.path()).await;
-    let ran = run(["forward", "s3://nowhere", "--s3-endpoint-url", &url, "--to", "/dev/null"]).await;
+    let ran = run([
+        "forward",
+        "s3://nowhere",
+        "--s3-endpoint-url",
+        &url,
+        "--to",
+        "/dev/null",
+    ])
+    .await;
     assert_eq!(ran.status, 1, "{ran:?}");
     assert!(ran.stderr.contains("nowhere"), "{}", ran.stderr);
 }

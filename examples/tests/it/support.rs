@@ -200,5 +200,11 @@ pub fn sorted(mut lines: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
 }
 
 pub fn received(standin: &StandIn) -> Vec<Vec<u8>> {
-    sorted(standin.records().into_iter().map(|line| line.to_vec()).collect())
+    sorted(
+        standin
+            .records()
+            .into_iter()
+            .map(|line| line.to_vec())
+            .collect(),
+    )
 }
