@@ -1,1 +1,6 @@
-//! The examples of ctforward: see `cli`, `daemon` and `lambda`.
+//! The examples of ctforward: see `cli`.
+
+/// The README's example, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

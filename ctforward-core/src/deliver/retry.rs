@@ -64,15 +64,15 @@ impl<S: Sink> RetrySink<S> {
             Retry::After(told) => told.saturating_add(own / 10),
         };
         let since = state.last_accepted.map_or(began, |at| at.max(began));
-        if let Some(limit) = self.policy.give_up_after {
-            if now.saturating_duration_since(since).saturating_add(pause) > limit {
-                return Pause::GiveUp(limit);
-            }
+        if let Some(limit) = self.policy.give_up_after
+            && now.saturating_duration_since(since).saturating_add(pause) > limit
+        {
+            return Pause::GiveUp(limit);
         }
-        if let Some(until) = batch.hold_until() {
-            if now.checked_add(pause).is_none_or(|then| then > until) {
-                return Pause::Final;
-            }
+        if let Some(until) = batch.hold_until()
+            && now.checked_add(pause).is_none_or(|then| then > until)
+        {
+            return Pause::Final;
         }
         Pause::Wait(pause)
     }

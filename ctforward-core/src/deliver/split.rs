@@ -54,7 +54,7 @@ impl<S: Sink> Sink for SplitSink<S> {
         let mut refusal: Option<Error> = None;
         let mut accepted = 0;
         // Ranges still to be sent, the next one last.
-        let mut todo: Vec<Range<usize>> = vec![0..batch.len()];
+        let mut todo: Vec<Range<usize>> = std::iter::once(0..batch.len()).collect();
         while let Some(range) = todo.pop() {
             let part = batch.sub(range.clone());
             let error = match self.inner.deliver(&part).await {
@@ -120,10 +120,10 @@ impl<S: Sink> Sink for SplitSink<S> {
             }
         }
         whole.again.sort_unstable();
-        if whole.again.len() == batch.len() {
-            if let Some(error) = whole.again_because.take() {
-                return Err(error);
-            }
+        if whole.again.len() == batch.len()
+            && let Some(error) = whole.again_because.take()
+        {
+            return Err(error);
         }
         Ok(whole)
     }

@@ -68,10 +68,6 @@ impl Batcher {
         }
     }
 
-    pub(super) fn limits(&self) -> BatchLimits {
-        self.limits
-    }
-
     fn lock(&self) -> MutexGuard<'_, Option<Open>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }

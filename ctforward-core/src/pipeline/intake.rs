@@ -211,7 +211,7 @@ impl IntakeLoop {
         }
     }
 
-    async fn take(&self, intake: Intake, room: Room) {
+    async fn take(&mut self, intake: Intake, room: Room) {
         match intake {
             Intake::File(file) => match self.left_out(&file) {
                 Some(why) => self.skip(&file.object.id, why, file.receipt).await,
@@ -248,7 +248,7 @@ impl IntakeLoop {
         }
     }
 
-    async fn skip(&self, id: &ObjectId, why: &'static str, receipt: Box<dyn Receipt>) {
+    async fn skip(&mut self, id: &ObjectId, why: &'static str, receipt: Box<dyn Receipt>) {
         let accepted = if self.run.dry_run {
             Ok(())
         } else {
@@ -260,7 +260,7 @@ impl IntakeLoop {
     }
 
     /// Keeps a message that nobody understands, before it is acknowledged.
-    async fn foreign(&self, bytes: Bytes, reason: &Error, receipt: Box<dyn Receipt>) {
+    async fn foreign(&mut self, bytes: Bytes, reason: &Error, receipt: Box<dyn Receipt>) {
         let name: String = Sha256::digest(&bytes)
             .iter()
             .map(|b| format!("{b:02x}"))
@@ -286,7 +286,7 @@ impl IntakeLoop {
     }
 
     /// Asks the ledger for a file and begins to read it.
-    async fn begin(&self, file: LogFile, room: Room) {
+    async fn begin(&mut self, file: LogFile, room: Room) {
         let LogFile {
             object,
             named,
@@ -334,10 +334,11 @@ impl IntakeLoop {
             let end = worker.read().await;
             drop(reading);
             run.end_reading(&track, end).await;
+            run.file_read.notify_one();
         });
     }
 
-    async fn refuse(&self, id: &ObjectId, receipt: Box<dyn Receipt>, error: Error) {
+    async fn refuse(&mut self, id: &ObjectId, receipt: Box<dyn Receipt>, error: Error) {
         let after = match error.retry() {
             crate::Retry::After(after) => Some(after),
             _ => None,
@@ -355,23 +356,30 @@ struct Room {
     reading: OwnedSemaphorePermit,
 }
 
-/// Waits for room. Where too many files await their decision, the open batch
-/// goes at once: they may be waiting for just that.
+/// Waits for room. Where too many files await their decision, what they wait
+/// for may lie in the open batch: it goes at once, and again whenever another
+/// file was read.
 async fn room(run: &Arc<Run>, awaiting: &Arc<Semaphore>, reading: &Arc<Semaphore>) -> Room {
     loop {
         let permit = match Arc::clone(awaiting).try_acquire_owned() {
-            Ok(permit) => Ok(permit),
+            Ok(permit) => permit,
             Err(_) => {
                 if let Some(sealed) = run.batcher.take_if(|_| true) {
                     run.dispatch(sealed).await;
                 }
-                Arc::clone(awaiting).acquire_owned().await
+                tokio::select! {
+                    biased;
+                    Ok(permit) = Arc::clone(awaiting).acquire_owned() => permit,
+                    () = run.file_read.notified() => continue,
+                }
             }
         };
-        let (Ok(awaiting), Ok(reading)) = (permit, Arc::clone(reading).acquire_owned().await)
-        else {
+        let Ok(reading) = Arc::clone(reading).acquire_owned().await else {
             continue; // never closed
         };
-        return Room { awaiting, reading };
+        return Room {
+            awaiting: permit,
+            reading,
+        };
     }
 }

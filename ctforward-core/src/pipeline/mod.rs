@@ -243,6 +243,7 @@ impl PipelineBuilder {
                 stop,
                 kill: CancellationToken::new(),
                 tasks: TaskTracker::new(),
+                file_read: tokio::sync::Notify::new(),
                 progress: Arc::new(Progress::default()),
                 state: Mutex::new(state),
             }),

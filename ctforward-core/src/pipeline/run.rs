@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -44,6 +44,8 @@ pub(super) struct Run {
     /// What is under way ends now, undecided.
     pub(super) kill: CancellationToken,
     pub(super) tasks: TaskTracker,
+    /// Told whenever the reading of a file ended.
+    pub(super) file_read: Notify,
     pub(super) progress: Arc<Progress>,
     pub(super) state: Mutex<RunState>,
 }
@@ -198,11 +200,11 @@ impl Run {
         let mut decide = |index: usize, tallies: &mut Vec<Tally>, count: &dyn Fn(&mut Tally)| {
             let file = batch.file_index(index).map(|file| file as usize);
             let tally = file.and_then(|file| tallies.get_mut(file));
-            if let (Some(tally), Some(seen)) = (tally, decided.get_mut(index)) {
-                if !std::mem::replace(seen, true) {
-                    count(tally);
-                    unsent += batch.record(index).map_or(0, |record| record.len() + 1);
-                }
+            if let (Some(tally), Some(seen)) = (tally, decided.get_mut(index))
+                && !std::mem::replace(seen, true)
+            {
+                count(tally);
+                unsent += batch.record(index).map_or(0, |record| record.len() + 1);
             }
         };
         for rejection in &delivery.rejected {
@@ -211,7 +213,7 @@ impl Run {
                 .await;
             match put {
                 Ok(()) => decide(rejection.index, &mut tallies, &|tally| {
-                    tally.quarantined += 1
+                    tally.quarantined += 1;
                 }),
                 Err(error) => decide(rejection.index, &mut tallies, &|tally| {
                     tally.undecided += 1;
@@ -352,10 +354,10 @@ impl Run {
         error: &Error,
         object: &ObjectId,
     ) {
-        if let (Some(ledger), Some(ticket)) = (&self.ledger, ticket) {
-            if let Err(error) = ledger.release(ticket).await {
-                tracing::warn!(%error, file = %object, "the ledger did not take the file back");
-            }
+        if let (Some(ledger), Some(ticket)) = (&self.ledger, ticket)
+            && let Err(error) = ledger.release(ticket).await
+        {
+            tracing::warn!(%error, file = %object, "the ledger did not take the file back");
         }
         let after = match error.retry() {
             crate::Retry::After(after) => Some(after),

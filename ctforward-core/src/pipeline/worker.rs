@@ -56,7 +56,7 @@ impl Held {
                 self.body.extend_from_slice(line.bytes);
                 self.lines.push((self.body.len(), line.offset, line.length));
             }
-            Element::Bad(entry) => self.bad.push(entry),
+            Element::Bad(entry) => self.bad.push(*entry),
             Element::Filtered(rule) => *self.filtered.entry(rule).or_default() += 1,
             Element::Resumed => self.resumed += 1,
         }
@@ -71,7 +71,7 @@ impl Held {
 /// One element of a file, as far as this module looks at it.
 enum Element<'a> {
     Line(Line<'a>),
-    Bad(QuarantineEntry),
+    Bad(Box<QuarantineEntry>),
     Filtered(Arc<str>),
     Resumed,
 }
@@ -386,7 +386,13 @@ fn next_element<'a>(
                     bytes.len()
                 );
                 let reason = Reason::OverSinkLimit;
-                Element::Bad(bad(object(), offset, reason, record.bytes(), detail))
+                Element::Bad(Box::new(bad(
+                    object(),
+                    offset,
+                    reason,
+                    record.bytes(),
+                    detail,
+                )))
             } else {
                 #[allow(
                     clippy::cast_possible_truncation,
@@ -409,7 +415,7 @@ fn next_element<'a>(
             };
             let (offset, reason) = (element.offset, element.reason);
             let entry = bad(object(), offset, reason, element.bytes, detail.to_owned());
-            (offset, Element::Bad(entry))
+            (offset, Element::Bad(Box::new(entry)))
         }
         Step::Oversized(big) => {
             let kept = Kept::Reference {
@@ -418,7 +424,10 @@ fn next_element<'a>(
             };
             let detail = format!("{} bytes, over the cap on one record", big.length);
             let entry = QuarantineEntry::new(object(), Reason::OverReaderCap, detail, kept);
-            (big.offset, Element::Bad(entry.at_offset(big.offset)))
+            (
+                big.offset,
+                Element::Bad(Box::new(entry.at_offset(big.offset))),
+            )
         }
         _ => return Ok(Next::Working),
     };

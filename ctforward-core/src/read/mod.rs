@@ -360,13 +360,13 @@ impl LogReader {
     /// The input is used up and no more comes: is this a place to end?
     fn check_end(&mut self) -> Result<(), ReadError> {
         let offset = self.inflated_bytes();
-        if let Decoder::Gzip(gunzip) = &self.decoder {
-            if !gunzip.between_members() {
-                return Err(ReadError::Cut {
-                    within: "a gzip member",
-                    offset,
-                });
-            }
+        if let Decoder::Gzip(gunzip) = &self.decoder
+            && !gunzip.between_members()
+        {
+            return Err(ReadError::Cut {
+                within: "a gzip member",
+                offset,
+            });
         }
         if let Bom::Maybe(1..) = self.bom {
             return Err(ReadError::NotJson {

@@ -1,4 +1,13 @@
 //! Integration tests of `ctforward-core`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that fails may panic where it likes"
+)]
+
 mod oracle;
+mod parts;
+mod pipeline;
+mod property;
 mod reader;

@@ -1,0 +1,658 @@
+//! The pipeline: what is acknowledged when, and that the books balance.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ctforward_core::deliver::RetryPolicy;
+use ctforward_core::ledger::{Claim, MemoryLedger};
+use ctforward_core::pipeline::{End, FileCounts, PipelineBuilder, PipelineLimits};
+use ctforward_core::quarantine::{Kept, Reason};
+use ctforward_core::stage::{Stage, Verdict};
+use ctforward_core::{
+    BatchLimits, Delivery, Error, ErrorKind, Ledger, Object, ObjectId, Pipeline, Record, Rejection,
+    Report, Retry, Sink,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::parts::{Cell, Item, Log, Script, answering, item};
+use crate::reader::gzip;
+
+fn records(prefix: &str, n: usize) -> Vec<String> {
+    (0..n)
+        .map(|i| format!(r#"{{"eventName":"{prefix}{i}"}}"#))
+        .collect()
+}
+
+fn document(records: &[String]) -> Vec<u8> {
+    format!(r#"{{"Records":[{}]}}"#, records.join(",")).into_bytes()
+}
+
+fn log_file(key: &str, n: usize) -> Item {
+    item(key, gzip(&document(&records(key, n))))
+}
+
+/// A key of the layout, so that nothing is passed over for its name.
+fn key(n: usize) -> String {
+    format!(
+        "AWSLogs/111122223333/CloudTrail/us-east-1/2026/03/01/111122223333_CloudTrail_us-east-1_20260301T{:02}{:02}Z_abcdefghijklmnop.json.gz",
+        n / 60,
+        n % 60
+    )
+}
+
+fn quick(builder: PipelineBuilder) -> PipelineBuilder {
+    builder.retry(RetryPolicy::default().with_seed(7))
+}
+
+async fn run(builder: PipelineBuilder) -> Report {
+    let report = quick(builder)
+        .build()
+        .unwrap()
+        .run(CancellationToken::new())
+        .await;
+    assert!(report.balanced(), "{report:?}");
+    report
+}
+
+fn files(delivered: u64, skipped: u64, quarantined: u64, failed: u64) -> FileCounts {
+    let mut counts = FileCounts::default();
+    counts.delivered = delivered;
+    counts.skipped = skipped;
+    counts.quarantined = quarantined;
+    counts.failed = failed;
+    counts.seen = delivered + skipped + quarantined + failed;
+    counts
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_of_many_small_files_share_batches_and_each_receipt_follows_its_last_record() {
+    let log = Log::default();
+    let items: Vec<Item> = (0..50).map(|n| log_file(&key(n), 3)).collect();
+    let sink = answering(&log, |_, _| None);
+    let taken = Arc::clone(&sink.taken);
+    let report = run(Pipeline::builder(Script::new(items, &log), sink)).await;
+    assert_eq!(report.files, files(50, 0, 0, 0));
+    assert_eq!(report.records.accepted, 150);
+    assert_eq!(taken.lock().unwrap().len(), 150);
+    assert_eq!(log.count("sink"), 1, "{:?}", log.lines());
+    assert_eq!(log.count("accept"), 50);
+    assert!(log.first("sink") < log.first("accept"), "{:?}", log.lines());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_batch_waits_no_longer_than_the_linger_when_the_source_goes_quiet() {
+    let log = Log::default();
+    let mut source = Script::new([log_file(&key(1), 1)], &log);
+    source.endless = true;
+    let mut limits = PipelineLimits::default();
+    limits.linger = Duration::from_secs(60);
+    let pipeline = Pipeline::builder(source, answering(&log, |_, _| None)).limits(limits);
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(quick(pipeline).build().unwrap().run(stop.clone()));
+    tokio::time::sleep(Duration::from_secs(59)).await;
+    assert_eq!(log.count("sink"), 0);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(
+        log.lines(),
+        ["sink 1".to_owned(), format!("accept {}", key(1))]
+    );
+    stop.cancel();
+    let report = running.await.unwrap();
+    assert!(matches!(report.end, End::Stopped));
+    assert_eq!(report.files, files(1, 0, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_many_files_awaiting_their_decision_send_the_open_batch_at_once() {
+    let log = Log::default();
+    let mut limits = PipelineLimits::default();
+    limits.files_awaiting = 2;
+    limits.linger = Duration::from_secs(3600);
+    let items: Vec<Item> = (0..7).map(|n| log_file(&key(n), 1)).collect();
+    let began = tokio::time::Instant::now();
+    let pipeline = Pipeline::builder(Script::new(items, &log), answering(&log, |_, _| None));
+    let report = run(pipeline.limits(limits)).await;
+    assert_eq!(report.files, files(7, 0, 0, 0));
+    // A file may enter the next batch just behind the flush; the last one waits for nobody.
+    assert!(
+        began.elapsed() <= Duration::from_secs(3600),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_small_file_that_is_cut_reaches_the_sink_not_at_all_and_goes_to_quarantine_by_reference()
+{
+    let log = Log::default();
+    let mut whole = gzip(&document(&records("r", 20)));
+    whole.truncate(whole.len() - 3);
+    let sink = answering(&log, |_, _| None);
+    let taken = Arc::clone(&sink.taken);
+    let cell = Cell::new(&log);
+    let entries = Arc::clone(&cell.entries);
+    let source = Script::new([item(&key(1), whole), log_file(&key(2), 2)], &log);
+    let report = run(Pipeline::builder(source, sink).quarantine(cell)).await;
+    assert_eq!(report.files, files(1, 0, 1, 0));
+    assert_eq!(taken.lock().unwrap().len(), 2);
+    assert_eq!(report.records.accepted, 2);
+    let entries = entries.lock().unwrap();
+    assert_eq!(entries[0].reason, Reason::Unreadable);
+    assert_eq!(entries[0].object.id.key, key(1));
+    assert_eq!(entries[0].object.etag.as_deref(), Some("e1"));
+    assert!(matches!(entries[0].kept, Kept::Reference { length: 0, .. }));
+    let (put, accept) = (
+        log.first("quarantine"),
+        log.first(&format!("accept {}", key(1))),
+    );
+    assert!(put < accept, "{:?}", log.lines());
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_large_file_that_is_cut_the_accepted_prefix_stays_and_the_file_is_quarantined() {
+    let log = Log::default();
+    let all = records(&"x".repeat(1000), 1000);
+    let document = document(&all);
+    let cut = document[..document.len() - 500].to_vec();
+    let sink = answering(&log, |_, _| None);
+    let taken = Arc::clone(&sink.taken);
+    let source = Script::new([item(&key(1), cut)], &log);
+    let report = run(Pipeline::builder(source, sink).quarantine(Cell::new(&log))).await;
+    assert_eq!(report.files, files(0, 0, 1, 0));
+    assert_eq!(report.records.accepted, 999);
+    let mut taken = taken.lock().unwrap().clone();
+    taken.sort();
+    let mut expected = all[..999].to_vec();
+    expected.sort();
+    assert!(taken == expected);
+    let lines = log.lines();
+    assert!(
+        lines[lines.len() - 2].starts_with("quarantine"),
+        "{lines:?}"
+    );
+    assert!(lines[lines.len() - 1].starts_with("accept"), "{lines:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_quarantine_what_cannot_be_delivered_keeps_its_file_open() {
+    for fails in [false, true] {
+        let log = Log::default();
+        let source = Script::new(
+            [
+                item(&key(1), *b"{\"Records\":[{},7]}"),
+                log_file(&key(2), 1),
+            ],
+            &log,
+        );
+        let mut builder = Pipeline::builder(source, answering(&log, |_, _| None));
+        if fails {
+            let mut cell = Cell::new(&log);
+            cell.fails = true;
+            builder = builder.quarantine(cell);
+        }
+        let report = run(builder).await;
+        assert_eq!(report.files, files(1, 0, 0, 1));
+        assert_eq!(log.count(&format!("accept {}", key(1))), 0);
+        assert_eq!(log.count(&format!("release {}", key(1))), 1);
+        assert_eq!(report.failures.len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bad_oversized_and_long_records_are_kept_byte_exact_or_by_reference_and_the_rest_goes_on() {
+    let log = Log::default();
+    let long = format!(r#"{{"long":"{}"}}"#, "y".repeat(3000));
+    let huge = format!(r#"{{"huge":"{}"}}"#, "z".repeat(60_000));
+    let document = format!(r#"{{"Records":[{{"a":1}}, "no object",{long},{huge},{{"b":2}}]}}"#);
+    let mut sink = answering(&log, |_, _| None);
+    sink.limits = BatchLimits::new(100_000).with_record_bytes(2000);
+    let cell = Cell::new(&log);
+    let entries = Arc::clone(&cell.entries);
+    let read_limits = ctforward_core::read::ReadLimits::default().with_record_bytes(50_000);
+    let source = Script::new([item(&key(1), document.clone())], &log);
+    let report = run(Pipeline::builder(source, sink)
+        .quarantine(cell)
+        .read_limits(read_limits))
+    .await;
+    assert_eq!(report.files, files(1, 0, 0, 0));
+    assert_eq!(
+        (report.records.accepted, report.records.quarantined),
+        (2, 3)
+    );
+    for entry in entries.lock().unwrap().iter() {
+        let at = usize::try_from(entry.offset.unwrap()).unwrap();
+        match (&entry.kept, entry.reason) {
+            (Kept::Bytes(bytes), Reason::NotAnObject) => assert_eq!(*bytes, "\"no object\""),
+            (Kept::Bytes(bytes), Reason::OverSinkLimit) => assert_eq!(*bytes, long),
+            (Kept::Reference { length, sha256 }, Reason::OverReaderCap) => {
+                use sha2::{Digest, Sha256};
+                assert_eq!(*length, huge.len() as u64);
+                assert_eq!(*sha256, Some(Sha256::digest(&huge).into()));
+                assert_eq!(&document[at..at + huge.len()], huge);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_record_is_quarantined_with_its_place_and_the_others_of_its_batch_are_accepted() {
+    let log = Log::default();
+    let sink = answering(&log, |_, batch| {
+        let bad = batch
+            .records()
+            .any(|r| r.windows(6).any(|w| w == b"-bad-1"));
+        bad.then(|| Err(Error::new(ErrorKind::Rejected, "sink", "400 bad record")))
+    });
+    let taken = Arc::clone(&sink.taken);
+    let cell = Cell::new(&log);
+    let entries = Arc::clone(&cell.entries);
+    let bad = item(&key(1), document(&records("-bad-", 3)));
+    let source = Script::new([log_file(&key(0), 5), bad, log_file(&key(2), 5)], &log);
+    let report = run(Pipeline::builder(source, sink).quarantine(cell)).await;
+    assert_eq!(report.files, files(3, 0, 0, 0));
+    assert_eq!(
+        (report.records.accepted, report.records.quarantined),
+        (12, 1)
+    );
+    assert_eq!(taken.lock().unwrap().len(), 12);
+    let entry = &entries.lock().unwrap()[0];
+    assert_eq!(entry.reason, Reason::Refused);
+    assert_eq!(entry.object.id.key, key(1));
+    assert_eq!(entry.offset, Some(12 + 22 + 1));
+    assert_eq!(
+        entry.kept,
+        Kept::Bytes(Bytes::from_static(br#"{"eventName":"-bad-1"}"#))
+    );
+    assert!(entry.detail.contains("400 bad record"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_refuses_everything_stops_the_run_with_nothing_put_aside_or_acknowledged() {
+    let log = Log::default();
+    let sink = answering(&log, |_, _| {
+        Some(Err(Error::new(ErrorKind::Rejected, "sink", "400")))
+    });
+    let source = Script::new((0..5).map(|n| log_file(&key(n), 10)), &log);
+    let report = run(Pipeline::builder(source, sink).quarantine(Cell::new(&log))).await;
+    assert!(matches!(&report.end, End::Failed(e) if e.kind() == ErrorKind::Rejected));
+    assert_eq!(report.records.undecided, report.records.read);
+    assert_eq!(
+        log.count("quarantine") + log.count("accept"),
+        0,
+        "{:?}",
+        log.lines()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_token_or_endpoint_stops_the_run_and_acknowledges_nothing() {
+    for kind in [ErrorKind::Unauthorized, ErrorKind::Config] {
+        let log = Log::default();
+        let sink = answering(&log, move |_, _| Some(Err(Error::new(kind, "sink", "no"))));
+        let source = Script::new((0..500).map(|n| log_file(&key(n), 100)), &log);
+        let report = run(Pipeline::builder(source, sink).quarantine(Cell::new(&log))).await;
+        assert!(matches!(&report.end, End::Failed(e) if e.kind() == kind));
+        assert_eq!(report.records.accepted, 0);
+        assert_eq!(report.files.failed, report.files.seen);
+        assert_eq!(log.count("accept"), 0);
+        assert_eq!(log.count("release") as u64, report.files.seen);
+        assert!(report.files.seen < 500, "intake stopped");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_passes_later_is_tried_again_until_it_passes() {
+    let log = Log::default();
+    let sink = answering(&log, |call, _| {
+        let retry = [
+            Retry::Backoff,
+            Retry::After(Duration::from_secs(90)),
+            Retry::Backoff,
+        ];
+        let retry = *retry.get(call)?;
+        Some(Err(
+            Error::new(ErrorKind::Throttled, "sink", "429").with_retry(retry)
+        ))
+    });
+    let began = tokio::time::Instant::now();
+    let report = run(Pipeline::builder(
+        Script::new([log_file(&key(1), 2)], &log),
+        sink,
+    ))
+    .await;
+    assert_eq!(report.records.accepted, 2);
+    assert!(began.elapsed() >= Duration::from_secs(90));
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_that_a_sink_names_again_are_sent_again_alone() {
+    let log = Log::default();
+    let sink = answering(&log, |call, batch| {
+        (call == 0).then(|| {
+            let mut delivery = Delivery::accepted();
+            delivery.again = vec![1, batch.len() - 1];
+            Ok(delivery)
+        })
+    });
+    let taken = Arc::clone(&sink.taken);
+    let report = run(Pipeline::builder(
+        Script::new([log_file(&key(1), 6)], &log),
+        sink,
+    ))
+    .await;
+    assert_eq!(report.records.accepted, 6);
+    let mut taken = taken.lock().unwrap().clone();
+    taken.sort();
+    assert_eq!(taken, records(&key(1), 6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_is_down_is_given_up_after_the_set_time() {
+    let log = Log::default();
+    let sink = answering(&log, |_, _| {
+        Some(Err(
+            Error::new(ErrorKind::Unavailable, "sink", "503").with_retry(Retry::Backoff)
+        ))
+    });
+    let began = tokio::time::Instant::now();
+    let report = run(Pipeline::builder(
+        Script::new([log_file(&key(1), 2)], &log),
+        sink,
+    ))
+    .await;
+    assert!(matches!(&report.end, End::Failed(e) if e.kind() == ErrorKind::Unavailable));
+    assert!(began.elapsed() <= Duration::from_secs(15 * 60 + 30));
+    assert_eq!(report.records.undecided, 2);
+    assert_eq!(log.count("accept"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_or_a_file_that_fails_in_passing_is_asked_again() {
+    let log = Log::default();
+    let mut broken = log_file(&key(1), 2000);
+    broken.open_errors = vec![
+        (ErrorKind::Unavailable, Retry::Backoff),
+        (ErrorKind::NotFound, Retry::Never),
+    ];
+    broken.breaks = (1000, 2);
+    let mut source = Script::new([broken], &log);
+    source.errors = vec![(ErrorKind::Throttled, Retry::After(Duration::from_secs(5)))];
+    let sink = answering(&log, |_, _| None);
+    let taken = Arc::clone(&sink.taken);
+    let report = run(Pipeline::builder(source, sink)).await;
+    assert_eq!(report.files, files(1, 0, 0, 0));
+    assert_eq!(taken.lock().unwrap().len(), 2000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_file_that_breaks_off_goes_on_without_doubling_and_a_replaced_one_is_released() {
+    for (etags, delivered) in [(vec!["e1"], true), (vec!["e1", "e2"], false)] {
+        let log = Log::default();
+        let all = records(&"x".repeat(1000), 1000);
+        let mut large = item(&key(1), document(&all));
+        large.breaks = (700_000, 1);
+        large.etags = etags;
+        let sink = answering(&log, |_, _| None);
+        let taken = Arc::clone(&sink.taken);
+        let report = run(Pipeline::builder(Script::new([large], &log), sink)).await;
+        if delivered {
+            assert_eq!(report.files, files(1, 0, 0, 0));
+            let mut taken = taken.lock().unwrap().clone();
+            taken.sort();
+            let mut expected = all;
+            expected.sort();
+            assert!(taken == expected);
+        } else {
+            assert_eq!(report.files, files(0, 0, 0, 1));
+            assert_eq!(
+                log.lines().last().unwrap(),
+                &format!("release {} changed", key(1))
+            );
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn missing_and_archived_objects_are_quarantined_and_denied_ones_released() {
+    let cases = [
+        (ErrorKind::NotFound, Some("quarantine")),
+        (ErrorKind::Archived, Some("quarantine")),
+        (ErrorKind::Unauthorized, None),
+        (ErrorKind::Changed, None),
+    ];
+    for (kind, put) in cases {
+        let log = Log::default();
+        let mut file = log_file(&key(1), 1);
+        file.open_errors = vec![(kind, Retry::Never); 20];
+        let source = Script::new([file], &log);
+        let report = run(
+            Pipeline::builder(source, answering(&log, |_, _| None)).quarantine(Cell::new(&log))
+        )
+        .await;
+        let expected = if put.is_some() {
+            files(0, 0, 1, 0)
+        } else {
+            files(0, 0, 0, 1)
+        };
+        assert_eq!(report.files, expected, "{kind:?}");
+        assert_eq!(
+            log.count("quarantine"),
+            usize::from(put.is_some()),
+            "{kind:?}"
+        );
+        assert_eq!(log.count("accept"), usize::from(put.is_some()), "{kind:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_log_file_is_skipped_by_listing_and_quarantined_when_named_or_misplaced() {
+    let digest = "AWSLogs/111122223333/CloudTrail-Digest/us-east-1/2026/03/01/111122223333_CloudTrail-Digest_us-east-1_trail_us-east-1_20260301T030405Z.json.gz";
+    let config = "AWSLogs/111122223333/Config/us-east-1/2026/3/1/ConfigHistory/x.json.gz";
+    let good = document(&records("r", 1));
+    let csv = b"version,account\n2,1\n".to_vec();
+    let foreign = br#"{"configurationItems":[]}"#.to_vec();
+    let named = |mut item: Item| {
+        item.named = true;
+        item
+    };
+    let cases = [
+        (item(digest, foreign.clone()), files(0, 1, 0, 0)),
+        (item(config, good.clone()), files(0, 1, 0, 0)),
+        (item("notes.csv", csv.clone()), files(0, 1, 0, 0)),
+        (item("snapshot.json", foreign.clone()), files(0, 1, 0, 0)),
+        (item("empty.txt", *b""), files(0, 1, 0, 0)),
+        (item("any-name.json", good.clone()), files(1, 0, 0, 0)),
+        (
+            item("any-name.json", *b"{\"Records\":[{}"),
+            files(0, 0, 1, 0),
+        ),
+        (named(item("notes.csv", csv.clone())), files(0, 0, 1, 0)),
+        (named(item(config, foreign.clone())), files(0, 0, 1, 0)),
+        (item(&key(1), csv), files(0, 0, 1, 0)),
+        (item(&key(1), *b""), files(0, 0, 1, 0)),
+        (item(&key(1), *b"{\"Records\":[]}"), files(1, 0, 0, 0)),
+    ];
+    for (file, expected) in cases {
+        let log = Log::default();
+        let name = format!("{} named {}", file.key, file.named);
+        let source = Script::new([file], &log);
+        let report = run(
+            Pipeline::builder(source, answering(&log, |_, _| None)).quarantine(Cell::new(&log))
+        )
+        .await;
+        assert_eq!(report.files, expected, "{name}");
+        assert_eq!(log.count("accept"), 1, "{name}");
+    }
+}
+
+struct Odd;
+
+impl Stage for Odd {
+    fn apply(&self, record: &Record<'_>) -> Verdict {
+        let odd = record
+            .bytes()
+            .iter()
+            .rev()
+            .nth(2)
+            .is_some_and(|digit| digit % 2 == 1);
+        if odd {
+            Verdict::Drop("odd".into())
+        } else {
+            Verdict::Keep
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_that_a_stage_drops_are_counted_by_its_rule_in_small_and_large_files() {
+    for n in [10, 9000] {
+        let log = Log::default();
+        let sink = answering(&log, |_, _| None);
+        let source = Script::new([log_file(&key(1), n)], &log);
+        let report = run(Pipeline::builder(source, sink).stage(Odd)).await;
+        let half = n as u64 / 2;
+        assert_eq!(
+            (report.records.accepted, report.records.filtered),
+            (half, half)
+        );
+        assert_eq!(report.filtered_by.get("odd"), Some(&half));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ledger_lets_no_file_through_twice_and_a_held_one_is_released() {
+    let log = Log::default();
+    let ledger = Arc::new(MemoryLedger::new());
+    for delivered in [3, 0] {
+        let source = Script::new((0..3).map(|n| log_file(&key(n), 2)), &log);
+        let pipeline = Pipeline::builder(source, answering(&log, |_, _| None));
+        let report = run(pipeline.ledger(Arc::clone(&ledger))).await;
+        assert_eq!(report.files, files(delivered, 3 - delivered, 0, 0));
+        assert_eq!(report.records.accepted, delivered * 2);
+    }
+    assert!(
+        ledger
+            .finished("bucket", &key(0))
+            .unwrap()
+            .books
+            .records
+            .accepted
+            == 2
+    );
+    let held = Object::new(ObjectId::new("bucket", key(9)));
+    let lease = Duration::from_secs(100);
+    let claim = ledger.claim(&held, "another", lease).await.unwrap();
+    assert!(matches!(claim, Claim::Granted { .. }));
+    let source = Script::new([log_file(&key(9), 2)], &log);
+    let pipeline = Pipeline::builder(source, answering(&log, |_, _| None));
+    let report = run(pipeline.ledger(ledger)).await;
+    assert_eq!(report.files, files(0, 0, 0, 1));
+    assert!(
+        log.lines().last().unwrap().contains("after 100s"),
+        "{:?}",
+        log.lines()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_finishes_what_is_under_way_and_gives_back_the_rest() {
+    let log = Log::default();
+    let mut source = Script::new((0..3).map(|n| log_file(&key(n), 4)), &log);
+    source.endless = true;
+    let stop = CancellationToken::new();
+    let canceller = stop.clone();
+    let sink = answering(&log, move |_, _| {
+        canceller.cancel();
+        None
+    });
+    let report = quick(Pipeline::builder(source, sink))
+        .build()
+        .unwrap()
+        .run(stop)
+        .await;
+    assert!(report.balanced());
+    assert!(matches!(report.end, End::Stopped));
+    assert_eq!(report.files, files(3, 0, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_never_answers_is_left_after_the_drain_time_and_nothing_is_acknowledged() {
+    struct Stuck;
+    #[async_trait::async_trait]
+    impl Sink for Stuck {
+        fn limits(&self) -> BatchLimits {
+            BatchLimits::new(1000)
+        }
+        async fn deliver(&self, _: &ctforward_core::Batch) -> ctforward_core::Result<Delivery> {
+            std::future::pending().await
+        }
+    }
+    let log = Log::default();
+    let source = Script::new((0..40).map(|n| log_file(&key(n), 20)), &log);
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(
+        quick(Pipeline::builder(source, Stuck))
+            .build()
+            .unwrap()
+            .run(stop.clone()),
+    );
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    stop.cancel();
+    let before = tokio::time::Instant::now();
+    let report = running.await.unwrap();
+    assert!(
+        before.elapsed() <= Duration::from_secs(26),
+        "{:?}",
+        before.elapsed()
+    );
+    assert!(report.balanced(), "{report:?}");
+    assert_eq!(report.records.accepted, 0);
+    assert_eq!(log.count("accept"), 0);
+    assert_eq!(log.count("release") as u64, report.files.seen);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_reads_all_and_leaves_every_record_undecided() {
+    let log = Log::default();
+    let source = Script::new(
+        [log_file(&key(1), 5), item(&key(2), *b"{\"Records\":[{}")],
+        &log,
+    );
+    let pipeline =
+        Pipeline::builder(source, answering(&log, |_, _| None)).quarantine(Cell::new(&log));
+    let report = run(pipeline.dry_run(true)).await;
+    assert_eq!((report.records.read, report.records.undecided), (6, 5));
+    assert_eq!(report.files, files(0, 1, 1, 0));
+    assert_eq!(log.count("sink"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pretty_printed_record_becomes_one_line_and_keeps_everything_but_white_space() {
+    let log = Log::default();
+    let pretty = "{\"Records\": [\r\n  {\r\n    \"a\" : \"x  y\",\r\n    \"n\": 1624.0\r\n  },\r\n {\"one\": \"line\"}\r\n]}";
+    let sink = answering(&log, |_, _| None);
+    let taken = Arc::clone(&sink.taken);
+    let report = run(Pipeline::builder(
+        Script::new([item(&key(1), pretty)], &log),
+        sink,
+    ))
+    .await;
+    assert_eq!(report.records.accepted, 2);
+    assert_eq!(
+        *taken.lock().unwrap(),
+        [r#"{"a":"x  y","n":1624.0}"#, r#"{"one": "line"}"#]
+    );
+}
+
+#[test]
+fn limits_that_do_not_go_together_are_refused() {
+    let log = Log::default();
+    let mut limits = PipelineLimits::default();
+    limits.bytes_held = 100_000;
+    let builder = Pipeline::builder(Script::new([], &log), answering(&log, |_, _| None));
+    let error = builder.limits(limits).build().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    let _ = Rejection::new(0, "");
+}
