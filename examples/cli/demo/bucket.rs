@@ -12,7 +12,12 @@ use super::random::Random;
 use super::records::{self, Place};
 
 pub const ORGANISATION: &str = "o-demo1234ab";
-pub const ACCOUNTS: [&str; 4] = ["111122223333", "444455556666", "777788889999", "123456789012"];
+pub const ACCOUNTS: [&str; 4] = [
+    "111122223333",
+    "444455556666",
+    "777788889999",
+    "123456789012",
+];
 /// Organisations rarely use all regions in all accounts alike; here they do.
 pub const REGIONS: [&str; 3] = ["us-east-1", "eu-central-1", "ap-northeast-1"];
 
@@ -52,10 +57,15 @@ pub fn make(folder: &Path, seed: u64, now: Timestamp) -> io::Result<Bucket> {
                 // The newest is delivered now, so that there is always one of today.
                 let delivered = ago(now, back * HOURS * 60 / (FILES - 1));
                 let time = ago(delivered, 5 + i64::try_from(random.below(10)).unwrap_or(0));
-                let place = Place { account, region, time };
+                let place = Place {
+                    account,
+                    region,
+                    time,
+                };
                 let count = 20 + random.below(41);
-                let records: Vec<String> =
-                    (0..count).map(|_| records::event(place, &mut random)).collect();
+                let records: Vec<String> = (0..count)
+                    .map(|_| records::event(place, &mut random))
+                    .collect();
                 let key = log_key("CloudTrail", place, delivered, &mut random);
                 bucket.add(folder, &key, time, records)?;
             }
@@ -64,7 +74,11 @@ pub fn make(folder: &Path, seed: u64, now: Timestamp) -> io::Result<Bucket> {
     let [account, ..] = ACCOUNTS;
     let [region, ..] = REGIONS;
     // An Insight event is delivered up to half an hour after it happened.
-    let place = Place { account, region, time: ago(now, 60 + 25) };
+    let place = Place {
+        account,
+        region,
+        time: ago(now, 60 + 25),
+    };
     let insight = records::insight(place, &mut random);
     let key = log_key("CloudTrail-Insight", place, ago(now, 60), &mut random);
     bucket.add(folder, &key, place.time, insight.into())?;
@@ -72,7 +86,10 @@ pub fn make(folder: &Path, seed: u64, now: Timestamp) -> io::Result<Bucket> {
     write(folder, &digest_key(place, now), &digest(place, now))?;
     let config = "{\"fileVersion\":\"1.0\",\"configSnapshotId\":\"00000000-0000-4000-8000-000000000000\",\"configurationItems\":[]}";
     let at = now.strftime("%Y%m%dT%H%M%SZ");
-    let name = format!("{account}_Config_{region}_ConfigSnapshot_{at}_{}.json.gz", random.uuid());
+    let name = format!(
+        "{account}_Config_{region}_ConfigSnapshot_{at}_{}.json.gz",
+        random.uuid()
+    );
     // AWS Config writes months and days without a leading zero.
     let key = format!(
         "AWSLogs/{ORGANISATION}/{account}/Config/{region}/{}/ConfigSnapshot/{name}",
@@ -85,8 +102,18 @@ pub fn make(folder: &Path, seed: u64, now: Timestamp) -> io::Result<Bucket> {
 
 impl Bucket {
     /// Writes a log file.
-    fn add(&mut self, folder: &Path, key: &str, time: Timestamp, records: Vec<String>) -> io::Result<()> {
-        write(folder, key, &format!("{{\"Records\":[{}]}}", records.join(",")))?;
+    fn add(
+        &mut self,
+        folder: &Path,
+        key: &str,
+        time: Timestamp,
+        records: Vec<String>,
+    ) -> io::Result<()> {
+        write(
+            folder,
+            key,
+            &format!("{{\"Records\":[{}]}}", records.join(",")),
+        )?;
         self.log_files += 1;
         self.first = self.first.min(time);
         self.last = self.last.max(time);
@@ -97,20 +124,32 @@ impl Bucket {
 
 /// So many minutes earlier; a clock at the beginning of time is left as it is.
 fn ago(time: Timestamp, minutes: i64) -> Timestamp {
-    time.checked_sub(SignedDuration::from_mins(minutes)).unwrap_or(time)
+    time.checked_sub(SignedDuration::from_mins(minutes))
+        .unwrap_or(time)
 }
 
 fn log_key(kind: &str, place: Place<'_>, delivered: Timestamp, random: &mut Random) -> String {
-    let Place { account, region, .. } = place;
-    let (day, minute) = (delivered.strftime("%Y/%m/%d"), delivered.strftime("%Y%m%dT%H%MZ"));
+    let Place {
+        account, region, ..
+    } = place;
+    let (day, minute) = (
+        delivered.strftime("%Y/%m/%d"),
+        delivered.strftime("%Y%m%dT%H%MZ"),
+    );
     let id = random.text(16, ALPHABET);
-    format!("AWSLogs/{ORGANISATION}/{account}/{kind}/{region}/{day}/{account}_{kind}_{region}_{minute}_{id}.json.gz")
+    format!(
+        "AWSLogs/{ORGANISATION}/{account}/{kind}/{region}/{day}/{account}_{kind}_{region}_{minute}_{id}.json.gz"
+    )
 }
 
 fn digest_key(place: Place<'_>, end: Timestamp) -> String {
-    let Place { account, region, .. } = place;
+    let Place {
+        account, region, ..
+    } = place;
     let (day, second) = (end.strftime("%Y/%m/%d"), end.strftime("%Y%m%dT%H%M%SZ"));
-    format!("AWSLogs/{ORGANISATION}/{account}/CloudTrail-Digest/{region}/{day}/{account}_CloudTrail-Digest_{region}_demo_{region}_{second}.json.gz")
+    format!(
+        "AWSLogs/{ORGANISATION}/{account}/CloudTrail-Digest/{region}/{day}/{account}_CloudTrail-Digest_{region}_demo_{region}_{second}.json.gz"
+    )
 }
 
 /// A digest of an hour without log files, the first of its chain.
@@ -158,7 +197,12 @@ mod tests {
                 if path.is_dir() {
                     open.push(path);
                 } else {
-                    let key = path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
+                    let key = path
+                        .strip_prefix(folder)
+                        .unwrap()
+                        .to_str()
+                        .unwrap()
+                        .to_owned();
                     found.insert(key, std::fs::read(path).unwrap());
                 }
             }

@@ -29,7 +29,11 @@ pub fn differences(bucket: &Bucket, lines: &[impl AsRef<[u8]>], report: &Report)
         ("records received", lines.len() as u64, made),
     ] {
         if is != should_be {
-            found.push(format!("{what}: {}, not {}", grouped(is), grouped(should_be)));
+            found.push(format!(
+                "{what}: {}, not {}",
+                grouped(is),
+                grouped(should_be)
+            ));
         }
     }
     // How often each was made, less how often it was received.
@@ -42,21 +46,29 @@ pub fn differences(bucket: &Bucket, lines: &[impl AsRef<[u8]>], report: &Report)
         *balance.entry(line.as_ref()).or_default() -= 1;
     }
     let mut sort = |what: &str, of: &dyn Fn(&[u8], i64) -> bool| {
-        let those: Vec<&[u8]> =
-            balance.iter().filter(|(line, left)| of(line, **left)).map(|(line, _)| *line).collect();
+        let those: Vec<&[u8]> = balance
+            .iter()
+            .filter(|(line, left)| of(line, **left))
+            .map(|(line, _)| *line)
+            .collect();
         if those.is_empty() {
             return;
         }
         found.push(format!("{} {what}:", grouped(those.len() as u64)));
         for line in those.iter().take(SHOWN) {
-            found.push(format!("  {}", excerpt(&String::from_utf8_lossy(line), 200)));
+            found.push(format!(
+                "  {}",
+                excerpt(&String::from_utf8_lossy(line), 200)
+            ));
         }
     };
     sort("records were not received", &|_, left| left > 0);
     sort("records were received more than once", &|line, left| {
         left < 0 && known.contains_key(line)
     });
-    sort("lines were received that nobody made", &|line, _| !known.contains_key(line));
+    sort("lines were received that nobody made", &|line, _| {
+        !known.contains_key(line)
+    });
     found
 }
 
@@ -81,7 +93,10 @@ mod tests {
         let only_the_books = differing(&["{\"b\":2}", "{\"a\":1.0}"]);
         assert_eq!(only_the_books, "records accepted: 0, not 2");
         let changed = differing(&["{\"b\":2}", "{\"a\":1}"]);
-        assert!(changed.contains("1 records were not received:\n  {\"a\":1.0}"), "{changed}");
+        assert!(
+            changed.contains("1 records were not received:\n  {\"a\":1.0}"),
+            "{changed}"
+        );
         assert!(changed.contains("1 lines were received that nobody made:\n  {\"a\":1}"));
         let doubled = differing(&["{\"b\":2}", "{\"b\":2}", "{\"a\":1.0}"]);
         assert!(doubled.contains("1 records were received more than once:\n  {\"b\":2}"));

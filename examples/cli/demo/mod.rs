@@ -49,10 +49,15 @@ pub async fn run(args: Demo) -> Result<ExitCode, Failure> {
 }
 
 async fn play(args: &Demo, temporary: &Path) -> Result<ExitCode, Failure> {
-    println!("ctforward demo: made-up CloudTrail logs, forwarded on this machine. Nothing leaves it.\n");
+    println!(
+        "ctforward demo: made-up CloudTrail logs, forwarded on this machine. Nothing leaves it.\n"
+    );
     let root = root(args, temporary)?;
     let bucket = made(&root, args.seed).await?;
-    print_bucket(&bucket, args.bucket_folder.is_some().then(|| root.join(BUCKET)));
+    print_bucket(
+        &bucket,
+        args.bucket_folder.is_some().then(|| root.join(BUCKET)),
+    );
 
     let s3 = S3Server::start(&root).await?;
     let token = random::token();
@@ -61,7 +66,10 @@ async fn play(args: &Demo, temporary: &Path) -> Result<ExitCode, Failure> {
         .pretend_native(true)
         .start()
         .await?;
-    println!("2  An S3 server serves it at {}, and a stand-in for Vision One", s3.url());
+    println!(
+        "2  An S3 server serves it at {}, and a stand-in for Vision One",
+        s3.url()
+    );
     println!("   listens at {}.\n", standin.base_url());
 
     println!("3  Forwarding, as `forward` does it: from S3 by HTTP, to the stand-in by HTTP.");
@@ -72,7 +80,9 @@ async fn play(args: &Demo, temporary: &Path) -> Result<ExitCode, Failure> {
     if !differences.is_empty() {
         println!("4  What arrived is not what was made:");
         println!("{}", indented(&differences.join("\n")));
-        return Err(Failure::work("the demo failed; what differs is named above"));
+        return Err(Failure::work(
+            "the demo failed; what differs is named above",
+        ));
     }
     println!(
         "4  Checked: each of the {} records arrived once, byte for byte as it was made.\n",
@@ -83,7 +93,8 @@ async fn play(args: &Demo, temporary: &Path) -> Result<ExitCode, Failure> {
         .ok_or_else(|| Failure::work("no record with an eventID was made"))?;
     println!("5  One of them, found again by its eventID with a search for cloud activities");
     println!("   ({SIMULATED}):");
-    println!("{}", search::find(standin.base_url(), &id, bucket.first, bucket.last).await?);
+    let found = search::find(standin.base_url(), &id, bucket.first, bucket.last).await?;
+    println!("{}\n", indented(&found.to_string()));
 
     println!("In the real product, records posted to HTTP event collection are third-party logs;");
     println!("they are not documented to appear among cloud activities. What the stand-in answers");
@@ -109,7 +120,10 @@ fn root(args: &Demo, temporary: &Path) -> Result<PathBuf, Failure> {
     // Never into a folder that is there: it may hold something.
     folders.create(&root).map_err(|error| {
         let root = root.to_string_lossy();
-        Failure::usage(format!("the folder {} cannot be made: {error}", printable(&root)))
+        Failure::usage(format!(
+            "the folder {} cannot be made: {error}",
+            printable(&root)
+        ))
     })?;
     Ok(root)
 }
@@ -117,10 +131,16 @@ fn root(args: &Demo, temporary: &Path) -> Result<PathBuf, Failure> {
 async fn made(root: &Path, seed: u64) -> Result<Bucket, Failure> {
     let folder = root.join(BUCKET);
     // CloudTrail's times are whole seconds.
-    let now = Timestamp::now().round(Unit::Second).unwrap_or(Timestamp::UNIX_EPOCH);
+    let now = Timestamp::now()
+        .round(Unit::Second)
+        .unwrap_or(Timestamp::UNIX_EPOCH);
     let making = tokio::task::spawn_blocking(move || bucket::make(&folder, seed, now));
-    let failed = |error: std::io::Error| Failure::work(format!("the bucket cannot be made: {error}"));
-    making.await.map_err(|error| failed(error.into()))?.map_err(failed)
+    let failed =
+        |error: std::io::Error| Failure::work(format!("the bucket cannot be made: {error}"));
+    making
+        .await
+        .map_err(|error| failed(error.into()))?
+        .map_err(failed)
 }
 
 fn print_bucket(bucket: &Bucket, kept: Option<PathBuf>) {
@@ -155,7 +175,10 @@ async fn forward(s3: &S3Server, standin: &StandIn, token: &str) -> Result<Report
     let report = pipeline.run(CancellationToken::new()).await;
     drop(following);
     for (object, error) in report.failures.iter().take(5) {
-        console.line(&format!("not finished: {object}: {}", crate::failure::chain(error)));
+        console.line(&format!(
+            "not finished: {object}: {}",
+            crate::failure::chain(error)
+        ));
     }
     Ok(report)
 }
@@ -182,18 +205,26 @@ fn keep(s3: &S3Server, standin: &StandIn, token: &str, temporary: &Path) -> Resu
     println!("   bucket           {BUCKET}");
     println!("   access keys      {access} / {secret}, made up, good here only");
     println!("   ingest endpoint  {}", standin.endpoint());
-    println!("   its token        in {}", printable(&token_file.to_string_lossy()));
+    println!(
+        "   its token        in {}",
+        printable(&token_file.to_string_lossy())
+    );
     println!("   public API       {}, any API key", standin.base_url());
     println!("\nTo forward the bucket again by hand:\n");
     println!("AWS_ACCESS_KEY_ID={access} AWS_SECRET_ACCESS_KEY={secret} AWS_REGION={region} \\");
-    println!("  {program} forward s3://{BUCKET} --s3-endpoint-url {} \\", s3.url());
+    println!(
+        "  {program} forward s3://{BUCKET} --s3-endpoint-url {} \\",
+        s3.url()
+    );
     println!(
         "  --endpoint {} \\\n  --token-file {}",
         standin.endpoint(),
         shell_word(&token_file.to_string_lossy())
     );
     println!("\nTo search for sign-ins of the last 24 hours ({SIMULATED}):\n");
-    println!("curl -s --noproxy '*' -H 'Authorization: Bearer any' -H 'TMV1-Query: eventName:ConsoleLogin' \\");
+    println!(
+        "curl -s --noproxy '*' -H 'Authorization: Bearer any' -H 'TMV1-Query: eventName:ConsoleLogin' \\"
+    );
     println!("  {}/v3.0/search/cloudActivities", standin.base_url());
     Ok(())
 }
@@ -218,7 +249,10 @@ mod tests {
 
     #[test]
     fn words_are_quoted_for_a_shell_where_they_must_be() {
-        assert_eq!(shell_word("target/release/examples/cli"), "target/release/examples/cli");
+        assert_eq!(
+            shell_word("target/release/examples/cli"),
+            "target/release/examples/cli"
+        );
         assert_eq!(shell_word("it's here"), "'it'\\''s here'");
         assert_eq!(shell_word(""), "''");
         assert_eq!(indented("a\nb"), "   a\n   b");

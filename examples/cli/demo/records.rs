@@ -31,7 +31,10 @@ pub struct Place<'p> {
 
 /// A JSON object with its keys in this order; values are JSON already.
 fn object(fields: &[(&str, &str)]) -> String {
-    let fields: Vec<String> = fields.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
+    let fields: Vec<String> = fields
+        .iter()
+        .map(|(key, value)| format!("\"{key}\":{value}"))
+        .collect();
     format!("{{{}}}", fields.join(","))
 }
 
@@ -63,13 +66,24 @@ impl Shape<'_> {
         let time = quoted(&place.time.to_string());
         let id = quoted(&random.uuid());
         let request_id = quoted(&random.uuid());
-        let text = [self.source, self.name, self.region, self.event_type, self.category];
+        let text = [
+            self.source,
+            self.name,
+            self.region,
+            self.event_type,
+            self.category,
+        ];
         let [source, name, region, event_type, category] = text.map(quoted);
         let (version, agent) = (quoted(self.version), quoted(&self.agent));
-        let address = quoted(random.pick(&ADDRESSES));
+        let address = *random.pick(&ADDRESSES);
+        let address = quoted(address);
         let account = quoted(place.account);
         let error = self.error.map(quoted);
-        let management = if self.category == "Management" { "true" } else { "false" };
+        let management = if self.category == "Management" {
+            "true"
+        } else {
+            "false"
+        };
         let mut fields = vec![
             ("eventVersion", version.as_str()),
             ("userIdentity", &self.identity),
@@ -82,7 +96,10 @@ impl Shape<'_> {
         ];
         if let Some(error) = &error {
             fields.push(("errorCode", error));
-            fields.push(("errorMessage", "\"User is not authorized to perform this\\naction\""));
+            fields.push((
+                "errorMessage",
+                "\"User is not authorized to perform this\\naction\"",
+            ));
         }
         fields.push(("requestParameters", &self.request));
         fields.push(("responseElements", &self.response));
@@ -130,11 +147,17 @@ fn user(account: &str, random: &mut Random) -> String {
 
 fn role(place: Place<'_>, random: &mut Random) -> String {
     let (name, account) = (random.pick(&ROLES), quoted(place.account));
-    let arn = format!("\"arn:aws:sts::{}:assumed-role/{name}/session\"", place.account);
+    let arn = format!(
+        "\"arn:aws:sts::{}:assumed-role/{name}/session\"",
+        place.account
+    );
     let issuer = object(&[
         ("type", "\"Role\""),
         ("principalId", "\"AROAEXAMPLEEXAMPLE01\""),
-        ("arn", &format!("\"arn:aws:iam::{}:role/{name}\"", place.account)),
+        (
+            "arn",
+            &format!("\"arn:aws:iam::{}:role/{name}\"", place.account),
+        ),
         ("accountId", &account),
         ("userName", &quoted(name)),
     ]);
@@ -149,7 +172,11 @@ fn role(place: Place<'_>, random: &mut Random) -> String {
 
 fn console_login<'p>(place: Place<'p>, random: &mut Random) -> Shape<'p> {
     let failed = random.below(5) == 0;
-    let result = if failed { "{\"ConsoleLogin\":\"Failure\"}" } else { "{\"ConsoleLogin\":\"Success\"}" };
+    let result = if failed {
+        "{\"ConsoleLogin\":\"Failure\"}"
+    } else {
+        "{\"ConsoleLogin\":\"Success\"}"
+    };
     Shape {
         version: "1.08",
         identity: user(place.account, random),
@@ -169,7 +196,11 @@ fn console_login<'p>(place: Place<'p>, random: &mut Random) -> Shape<'p> {
 }
 
 fn assume_role<'p>(place: Place<'p>, random: &mut Random) -> Shape<'p> {
-    let arn = format!("arn:aws:iam::{}:role/{}", place.account, random.pick(&ROLES));
+    let arn = format!(
+        "arn:aws:iam::{}:role/{}",
+        place.account,
+        random.pick(&ROLES)
+    );
     let request = object(&[
         ("roleArn", &quoted(&arn)),
         ("roleSessionName", "\"session\""),
@@ -203,7 +234,10 @@ fn s3_data_event<'p>(place: Place<'p>, random: &mut Random) -> Shape<'p> {
     let bucket = "example-reports";
     let request = object(&[
         ("bucketName", &quoted(bucket)),
-        ("Host", &format!("\"{bucket}.s3.{}.amazonaws.com\"", place.region)),
+        (
+            "Host",
+            &format!("\"{bucket}.s3.{}.amazonaws.com\"", place.region),
+        ),
         ("key", &format!("\"2026/報告 {}.pdf\"", random.below(500))),
     ]);
     let moved = format!("{}.0", random.below(90_000_000));
@@ -251,7 +285,10 @@ fn describe<'p>(place: Place<'p>, random: &mut Random) -> Shape<'p> {
         agent: (*random.pick(&AGENTS)).to_owned(),
         error: (random.below(40) == 0).then_some("ThrottlingException"),
         // Beyond 2^53: a reader that takes numbers for floats changes it.
-        request: format!("{{\"maxResults\":1000,\"marker\":90071992547409{}}}", 93 + random.below(7)),
+        request: format!(
+            "{{\"maxResults\":1000,\"marker\":90071992547409{}}}",
+            93 + random.below(7)
+        ),
         response: "null".to_owned(),
         additional: None,
         resources: None,
@@ -333,7 +370,11 @@ mod tests {
             let record = RecordBuf::parse(text.clone()).unwrap();
             let header = record.as_record().header();
             assert_eq!(header.event_time(), Some(place.time), "{text}");
-            assert_eq!(header.account_id().as_deref(), Some("111122223333"), "{text}");
+            assert_eq!(
+                header.account_id().as_deref(),
+                Some("111122223333"),
+                "{text}"
+            );
             assert_eq!(header.event_id().unwrap().len(), 36);
             assert!(header.event_version().is_some() && header.event_category().is_some());
             assert!(!text.contains('\n'), "no line break outside of an escape");

@@ -25,13 +25,25 @@ const SHOWN: [&str; 9] = [
 
 /// The eventID of a sign-in to the console, or of any event.
 pub fn interesting_id(bucket: &Bucket) -> Option<String> {
-    let login = bucket.records.iter().find(|r| r.contains("\"eventName\":\"ConsoleLogin\""));
+    let login = bucket
+        .records
+        .iter()
+        .find(|r| r.contains("\"eventName\":\"ConsoleLogin\""));
     let record = RecordBuf::parse(login.or(bucket.records.first())?.clone()).ok()?;
-    record.as_record().header().event_id().map(std::borrow::Cow::into_owned)
+    record
+        .as_record()
+        .header()
+        .event_id()
+        .map(std::borrow::Cow::into_owned)
 }
 
 /// Asks the public API's search for an event, and shows what it found as a table.
-pub async fn find(base_url: &str, id: &str, first: Timestamp, last: Timestamp) -> Result<Table, Failure> {
+pub async fn find(
+    base_url: &str,
+    id: &str,
+    first: Timestamp,
+    last: Timestamp,
+) -> Result<Table, Failure> {
     // A proxy of the environment has no business between this process and itself.
     let client = reqwest::Client::builder()
         .no_proxy()
@@ -56,7 +68,11 @@ pub async fn find(base_url: &str, id: &str, first: Timestamp, last: Timestamp) -
         .json()
         .await
         .map_err(failed)?;
-    match answer.get("items").and_then(Value::as_array).map(Vec::as_slice) {
+    match answer
+        .get("items")
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+    {
         Some([item]) => Ok(table(item)),
         Some(items) => Err(Failure::work(format!(
             "the search found {} events with the eventID {id}, not one",
@@ -67,14 +83,14 @@ pub async fn find(base_url: &str, id: &str, first: Timestamp, last: Timestamp) -
 }
 
 fn table(item: &Value) -> Table {
-    let mut table = Table::new([Column::left("     field"), Column::left("value").at_most(60)]);
+    let mut table = Table::new([Column::left("field"), Column::left("value").at_most(60)]);
     for field in SHOWN {
         let value = match item.get(field) {
             None | Some(Value::Null) => continue,
             Some(Value::String(text)) => text.clone(),
             Some(other) => other.to_string(),
         };
-        table.row([Cell::text(format!("     {field}")), Cell::text(value)]);
+        table.row([Cell::text(field), Cell::text(value)]);
     }
     table
 }
@@ -85,7 +101,8 @@ mod tests {
 
     #[test]
     fn the_table_shows_what_is_there_and_nothing_steers() {
-        let item = serde_json::json!({"eventName": "a\u{1b}[2J", "readOnly": true, "eventID": null});
+        let item =
+            serde_json::json!({"eventName": "a\u{1b}[2J", "readOnly": true, "eventID": null});
         let text = table(&item).to_string();
         assert_eq!(text.lines().count(), 2, "{text}");
         assert!(text.contains("eventName  a\\u{1b}[2J"), "{text}");

@@ -55,7 +55,12 @@ impl S3Server {
         let config = Builder::new()
             .behavior_version_latest()
             .credentials_provider(Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "demo"));
-        Ok(client(config, Some(&self.url), Some(REGION), PlainHttp::LoopbackOnly)?)
+        Ok(client(
+            config,
+            Some(&self.url),
+            Some(REGION),
+            PlainHttp::LoopbackOnly,
+        )?)
     }
 }
 

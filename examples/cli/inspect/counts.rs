@@ -86,12 +86,18 @@ pub struct Largest {
 impl Counts {
     /// Counts a record of the file that is shown as `file`, of this kind where
     /// its name says one.
-    pub fn record(&mut self, record: Record<'_>, kind: Option<Kind<'_>>, file: impl Fn() -> String) {
+    pub fn record(
+        &mut self,
+        record: Record<'_>,
+        kind: Option<Kind<'_>>,
+        file: impl Fn() -> String,
+    ) {
         let header = record.header();
         self.records += 1;
         let category = header.event_category();
         let kind = kind.map(|kind| kind.as_str());
-        self.kinds.add(kind.or_else(|| category.as_deref().map(kind_of_category)));
+        self.kinds
+            .add(kind.or_else(|| category.as_deref().map(kind_of_category)));
         let version = header.event_version().map(|version| version.to_string());
         self.versions.add(version.as_deref());
         self.accounts.add(header.account_id().as_deref());
@@ -102,7 +108,11 @@ impl Counts {
         self.errors.add(header.error_code().as_deref());
         self.times.add(header.event_time());
         let bytes = record.bytes().len() as u64;
-        if self.largest.as_ref().is_none_or(|largest| bytes > largest.bytes) {
+        if self
+            .largest
+            .as_ref()
+            .is_none_or(|largest| bytes > largest.bytes)
+        {
             self.largest = Some(Largest {
                 bytes,
                 file: file(),
@@ -149,7 +159,8 @@ mod tests {
     #[test]
     fn a_name_says_the_kind_and_else_the_category() {
         let mut counts = Counts::default();
-        let insight = "111122223333_CloudTrail-Insight_us-east-1_20240102T0305Z_A1b2C3d4E5f6G7h8.json.gz";
+        let insight =
+            "111122223333_CloudTrail-Insight_us-east-1_20240102T0305Z_A1b2C3d4E5f6G7h8.json.gz";
         add(&mut counts, insight, r#"{"eventCategory":"Management"}"#);
         add(&mut counts, "x.json", r#"{"eventCategory":"Insight"}"#);
         add(&mut counts, "x.json", r#"{"eventCategory":"Data"}"#);
@@ -158,7 +169,11 @@ mod tests {
         let top = counts.kinds.top(10);
         assert_eq!(
             top.rows,
-            [("CloudTrail-Insight", 2), ("CloudTrail", 1), ("Tomorrow", 1)]
+            [
+                ("CloudTrail-Insight", 2),
+                ("CloudTrail", 1),
+                ("Tomorrow", 1)
+            ]
         );
         assert_eq!(counts.kinds.absent(), 1);
     }
@@ -166,14 +181,25 @@ mod tests {
     #[test]
     fn times_and_the_largest_record_are_kept() {
         let mut counts = Counts::default();
-        add(&mut counts, "a", r#"{"eventTime":"2026-01-02T00:00:00Z","eventName":"B"}"#);
-        add(&mut counts, "b", r#"{"eventTime":"2026-01-01T00:00:00Z","eventName":"A"}"#);
+        add(
+            &mut counts,
+            "a",
+            r#"{"eventTime":"2026-01-02T00:00:00Z","eventName":"B"}"#,
+        );
+        add(
+            &mut counts,
+            "b",
+            r#"{"eventTime":"2026-01-01T00:00:00Z","eventName":"A"}"#,
+        );
         add(&mut counts, "c", r#"{"eventTime":"soon"}"#);
         let (first, last) = counts.times.range.unwrap();
         assert_eq!(first.to_string(), "2026-01-01T00:00:00Z");
         assert_eq!(last.to_string(), "2026-01-02T00:00:00Z");
         assert_eq!(counts.times.without, 1);
         let largest = counts.largest.unwrap();
-        assert_eq!((largest.file.as_str(), largest.event_name.as_deref()), ("a", Some("B")));
+        assert_eq!(
+            (largest.file.as_str(), largest.event_name.as_deref()),
+            ("a", Some("B"))
+        );
     }
 }

@@ -36,7 +36,10 @@ pub async fn run(args: Inspect) -> Result<ExitCode, Failure> {
         show::text(&counts, args.top)
     };
     let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(out.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout
+        .write_all(out.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
         // Whoever reads has seen enough.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
         Err(error) => return Err(Failure::work(format!("standard output: {error}"))),

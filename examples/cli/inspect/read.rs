@@ -75,7 +75,9 @@ async fn content(file: &LogFile, counts: &mut Counts, say: &mut dyn FnMut(&str))
     let mut bad = |counts: &mut Counts, offset: u64, length: u64, why: &str| {
         counts.bad_records += 1;
         if counts.bad_records <= NAMED {
-            say(&format!("bad record: {id}: at byte {offset}, {length} bytes: {why}"));
+            say(&format!(
+                "bad record: {id}: at byte {offset}, {length} bytes: {why}"
+            ));
         } else if counts.bad_records == NAMED + 1 {
             say("bad record: there are more; from here on they are only counted");
         }
@@ -88,7 +90,12 @@ async fn content(file: &LogFile, counts: &mut Counts, say: &mut dyn FnMut(&str))
                 bad(counts, record.offset, length, record.reason.as_str());
             }
             Ok(Step::Oversized(record)) => {
-                bad(counts, record.offset, record.length, "larger than the reader holds");
+                bad(
+                    counts,
+                    record.offset,
+                    record.length,
+                    "larger than the reader holds",
+                );
             }
             Ok(Step::NeedInput) => match opened.chunks.next().await {
                 Ok(Some(chunk)) => reader.push(chunk),

@@ -67,7 +67,11 @@ fn summary(counts: &Counts) -> String {
     }
     row(
         "records",
-        format!("{}, and {} bad", grouped(counts.records), grouped(counts.bad_records)),
+        format!(
+            "{}, and {} bad",
+            grouped(counts.records),
+            grouped(counts.bad_records)
+        ),
     );
     row(
         "bytes",
@@ -83,12 +87,21 @@ fn summary(counts: &Counts) -> String {
     }
     if counts.times.without > 0 {
         let without = grouped(counts.times.without);
-        row("", format!("{without} records without a time that can be read"));
+        row(
+            "",
+            format!("{without} records without a time that can be read"),
+        );
     }
     if let Some(largest) = &counts.largest {
         let name = largest.event_name.as_deref().unwrap_or("no eventName");
-        row("largest", format!("{} bytes, {name}", grouped(largest.bytes)));
-        row("", format!("at byte {} of {}", grouped(largest.offset), largest.file));
+        row(
+            "largest",
+            format!("{} bytes, {name}", grouped(largest.bytes)),
+        );
+        row(
+            "",
+            format!("at byte {} of {}", largest.offset, largest.file),
+        );
     }
     table.to_string()
 }
@@ -139,9 +152,10 @@ fn percent(share: f64) -> String {
 /// Everything as one JSON object.
 pub fn json(counts: &Counts, top: usize) -> Value {
     let files = &counts.files;
-    let time = counts.times.range.map(|(first, last)| {
-        json!({"first": first.to_string(), "last": last.to_string()})
-    });
+    let time = counts
+        .times
+        .range
+        .map(|(first, last)| json!({"first": first.to_string(), "last": last.to_string()}));
     let largest = counts.largest.as_ref().map(|largest| {
         json!({
             "bytes": largest.bytes,
@@ -188,7 +202,9 @@ mod tests {
             r#"{"eventName":"日本語のとてもとてもとてもとてもとてもとてもとても長い名前"}"#,
         ] {
             let record = RecordBuf::parse(record).unwrap();
-            counts.record(record.as_record(), None, || "file:///x/\u{1b}[2J".to_owned());
+            counts.record(record.as_record(), None, || {
+                "file:///x/\u{1b}[2J".to_owned()
+            });
         }
         counts.files.read = 1;
         counts
@@ -199,24 +215,37 @@ mod tests {
         let text = text(&counts(), 1);
         let row = |begin: &str| {
             let line = text.lines().find(|line| line.starts_with(begin)).unwrap();
-            line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+            line.split_whitespace()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
         };
         assert_eq!(row("GetObject")[1..3], ["2", "50.0"]);
         assert_eq!(row("(other, 2 values)")[3..5], ["2", "50.0"]);
         assert_eq!(row("AccessDenied")[1], "1");
         assert_eq!(row("(none)")[1], "3");
-        assert!(!text.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{202e}'), "{text}");
+        assert!(
+            !text
+                .chars()
+                .any(|c| (c.is_control() && c != '\n') || c == '\u{202e}'),
+            "{text}"
+        );
     }
 
     #[test]
     fn the_json_says_the_same() {
         let json = json(&counts(), 2);
         assert_eq!(json["records"], 4);
-        assert_eq!(json["event_names"]["top"][0], json!({"value": "GetObject", "count": 2}));
+        assert_eq!(
+            json["event_names"]["top"][0],
+            json!({"value": "GetObject", "count": 2})
+        );
         assert_eq!(json["event_names"]["other"], 1);
         assert_eq!(json["error_codes"]["absent"], 3);
         assert_eq!(json["event_time"]["first"], "2026-01-01T00:00:00Z");
-        assert_eq!(serde_json::from_str::<Value>(&safe_json(&json)).unwrap(), json);
+        assert_eq!(
+            serde_json::from_str::<Value>(&safe_json(&json)).unwrap(),
+            json
+        );
     }
 
     #[test]

@@ -150,7 +150,10 @@ mod tests {
     fn json_keeps_every_value_and_steers_nothing() {
         let value = json!({"日本": "a\x1b[2J\u{202e}\u{9b}\x7f\u{2028}ü\n"});
         let text = safe_json(&value);
-        assert!(!text.chars().any(|c| c.is_control() || c == '\u{202e}'), "{text}");
+        assert!(
+            !text.chars().any(|c| c.is_control() || c == '\u{202e}'),
+            "{text}"
+        );
         assert!(text.contains("日本") && text.contains('ü'));
         assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
     }
