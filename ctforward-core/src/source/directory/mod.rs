@@ -194,7 +194,7 @@ fn classify(error: &io::Error, path: &Path) -> Error {
             format!("{path} cannot be read: {error}"),
         ),
     };
-    Error::new(kind, ORIGIN, message)
+    Error::new(kind, ORIGIN, message).with_retry(retry)
 }
 
 /// Whether an open that follows no link met one.
