@@ -211,7 +211,11 @@ pub enum KindArg {
     CloudTrail,
     #[value(alias = "CloudTrail-Insight")]
     Insight,
-    #[value(name = "network-activity", alias = "networkactivity", alias = "CloudTrail-NetworkActivity")]
+    #[value(
+        name = "network-activity",
+        alias = "networkactivity",
+        alias = "CloudTrail-NetworkActivity"
+    )]
     NetworkActivity,
     #[value(alias = "CloudTrail-Aggregated")]
     Aggregated,

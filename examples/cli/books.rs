@@ -57,7 +57,9 @@ pub fn text(report: &Report) -> String {
     ];
     if records.resumed > 0 {
         let resumed = grouped(records.resumed);
-        lines.push(format!("         {resumed} more were decided by an earlier run"));
+        lines.push(format!(
+            "         {resumed} more were decided by an earlier run"
+        ));
     }
     lines.push(format!(
         "bytes    {} read, {} inflated, {} sent, in {:.2} s",
@@ -67,7 +69,10 @@ pub fn text(report: &Report) -> String {
         report.seconds
     ));
     for (rule, count) in &report.filtered_by {
-        lines.push(format!("         {} records filtered by {rule}", grouped(*count)));
+        lines.push(format!(
+            "         {} records filtered by {rule}",
+            grouped(*count)
+        ));
     }
     for (why, count) in &report.skipped_because {
         lines.push(format!("         {} files skipped: {why}", grouped(*count)));

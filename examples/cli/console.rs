@@ -104,7 +104,11 @@ impl Naming {
 #[async_trait]
 impl Quarantine for Naming {
     async fn put(&self, entry: &QuarantineEntry) -> ctforward_core::Result<()> {
-        let what = if self.dry_run { "would not be sent" } else { "not sent" };
+        let what = if self.dry_run {
+            "would not be sent"
+        } else {
+            "not sent"
+        };
         let place = match (entry.offset, &entry.kept) {
             (Some(offset), Kept::Bytes(bytes)) => {
                 format!(" record at byte {offset}, {} bytes", bytes.len())

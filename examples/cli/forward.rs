@@ -35,11 +35,17 @@ pub async fn run(args: Forward) -> Result<ExitCode, Failure> {
     }
     let console = Console::new();
     let zone = times::zone(&args.tz)?;
-    let places: Vec<Place> = args.sources.iter().map(|s| Place::parse(s)).collect::<Result<_, _>>()?;
+    let places: Vec<Place> = args
+        .sources
+        .iter()
+        .map(|s| Place::parse(s))
+        .collect::<Result<_, _>>()?;
     let window = Window::of(&args.select, &console, &zone)?;
     let keys = window.keys(&args.select);
-    let retry = RetryPolicy::default()
-        .with_give_up_after(Some(times::duration("--give-up-after", &args.tune.give_up_after)?));
+    let retry = RetryPolicy::default().with_give_up_after(Some(times::duration(
+        "--give-up-after",
+        &args.tune.give_up_after,
+    )?));
     let limits = limits(&args.tune)?;
     let sink = sink(&args).await?;
     let narrow = Narrow {
@@ -76,7 +82,9 @@ pub async fn run(args: Forward) -> Result<ExitCode, Failure> {
         let counts = stats.get();
         if counts.without_time > 0 {
             let without = grouped(counts.without_time);
-            console.line(&format!("note: {without} keys carry no time and were taken all the same"));
+            console.line(&format!(
+                "note: {without} keys carry no time and were taken all the same"
+            ));
         }
         for account in stats.absent_accounts() {
             let account = printable(&account);
@@ -111,7 +119,11 @@ impl Window {
             let Some(text) = text else { return Ok(None) };
             let given = times::time(option, text, now)?;
             let shown = times::show(given.at, zone);
-            let how = if given.bare_date { " (a date alone is UTC)" } else { "" };
+            let how = if given.bare_date {
+                " (a date alone is UTC)"
+            } else {
+                ""
+            };
             console.line(&format!("note: {option} is {shown}{how}"));
             Ok(Some(given.at))
         };
@@ -121,9 +133,7 @@ impl Window {
             event_since: read("--event-since", &select.event_since)?,
             event_until: read("--event-until", &select.event_until)?,
         };
-        let backwards = |since: Option<Timestamp>, until: Option<Timestamp>| {
-            matches!((since, until), (Some(since), Some(until)) if since >= until)
-        };
+        let backwards = |since: Option<Timestamp>, until: Option<Timestamp>| matches!((since, until), (Some(since), Some(until)) if since >= until);
         if backwards(window.since, window.until) {
             return Err(Failure::usage("--since must be before --until"));
         }
@@ -177,7 +187,11 @@ async fn sink(args: &Forward) -> Result<Box<dyn Sink>, Failure> {
         if args.dry_run {
             return Ok(Box::new(MemorySink::new()));
         }
-        let sink = if to == "-" { LineSink::stdout() } else { LineSink::create(Path::new(to))? };
+        let sink = if to == "-" {
+            LineSink::stdout()
+        } else {
+            LineSink::create(Path::new(to))?
+        };
         return Ok(Box::new(sink));
     }
     let Some(endpoint) = &args.endpoint else {
@@ -214,7 +228,10 @@ async fn sink(args: &Forward) -> Result<Box<dyn Sink>, Failure> {
     }
     if let Some(file) = &tune.ca_file {
         let pem = std::fs::read(file).map_err(|error| {
-            Failure::usage(format!("--ca-file {}: {error}", printable(&file.to_string_lossy())))
+            Failure::usage(format!(
+                "--ca-file {}: {error}",
+                printable(&file.to_string_lossy())
+            ))
         })?;
         builder = builder.ca_pem(pem);
     }
@@ -224,7 +241,9 @@ async fn sink(args: &Forward) -> Result<Box<dyn Sink>, Failure> {
 /// The first signal ends the run in good order, the second at once.
 async fn stop_on_signal(shutdown: CancellationToken, console: Console) {
     interrupted().await;
-    console.line("ctforward: stopping; what is under way is finished first. Once more to stop at once.");
+    console.line(
+        "ctforward: stopping; what is under way is finished first. Once more to stop at once.",
+    );
     shutdown.cancel();
     interrupted().await;
     std::process::exit(1);

@@ -25,7 +25,9 @@ impl Place {
         if let Some(rest) = text.strip_prefix("s3://") {
             let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
             if bucket.is_empty() {
-                return Err(Failure::usage("an S3 source is s3://bucket or s3://bucket/prefix"));
+                return Err(Failure::usage(
+                    "an S3 source is s3://bucket or s3://bucket/prefix",
+                ));
             }
             return Ok(Self::Bucket {
                 bucket: bucket.to_owned(),
@@ -111,9 +113,18 @@ async fn s3_client(tune: &Tune) -> Result<aws_sdk_s3::Client, Failure> {
     loader = loader.region(fallback);
     let config = loader.load().await;
     // Unless told otherwise an error of S3 is not shown before a few attempts.
-    let plain = if tune.allow_plain_http { PlainHttp::Anywhere } else { PlainHttp::LoopbackOnly };
+    let plain = if tune.allow_plain_http {
+        PlainHttp::Anywhere
+    } else {
+        PlainHttp::LoopbackOnly
+    };
     let endpoint = tune.s3_endpoint_url.as_deref();
-    let client = client(S3Config::from(&config), endpoint, tune.s3_region.as_deref(), plain)?;
+    let client = client(
+        S3Config::from(&config),
+        endpoint,
+        tune.s3_region.as_deref(),
+        plain,
+    )?;
     Ok(client)
 }
 
@@ -128,8 +139,14 @@ mod tests {
             prefix: prefix.to_owned(),
         };
         assert_eq!(Place::parse("s3://b").unwrap(), bucket("b", ""));
-        assert_eq!(Place::parse("s3://b/AWSLogs/").unwrap(), bucket("b", "AWSLogs/"));
-        assert_eq!(Place::parse("./logs").unwrap(), Place::Path("./logs".into()));
+        assert_eq!(
+            Place::parse("s3://b/AWSLogs/").unwrap(),
+            bucket("b", "AWSLogs/")
+        );
+        assert_eq!(
+            Place::parse("./logs").unwrap(),
+            Place::Path("./logs".into())
+        );
         assert!(Place::parse("s3://").is_err());
         assert!(Place::parse("https://b/k").is_err());
     }

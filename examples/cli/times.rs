@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ctforward_core::text::printable;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
+use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::failure::Failure;
@@ -19,18 +19,19 @@ pub struct Given {
 
 /// An RFC 3339 time with an offset, an age such as `24h`, or a date.
 pub fn time(option: &str, text: &str, now: Timestamp) -> Result<Given, Failure> {
-    let exact = |at| Given { at, bare_date: false };
+    let exact = |at| Given {
+        at,
+        bare_date: false,
+    };
     if let Ok(at) = text.parse::<Timestamp>() {
         return Ok(exact(at));
     }
-    if text.len() == 10 {
-        if let Ok(date) = text.parse::<Date>() {
-            if let Ok(zoned) = date.to_zoned(TimeZone::UTC) {
-                return Ok(Given {
-                    at: zoned.timestamp(),
-                    bare_date: true,
-                });
-            }
+    if text.parse::<Date>().is_ok() {
+        if let Ok(at) = format!("{text}T00:00:00Z").parse() {
+            return Ok(Given {
+                at,
+                bare_date: true,
+            });
         }
     }
     let age = parse_duration(text).and_then(|age| SignedDuration::try_from(age).ok());
@@ -73,14 +74,29 @@ pub fn zone(text: &str) -> Result<TimeZone, Failure> {
     if text == "UTC" {
         return Ok(TimeZone::UTC);
     }
-    let offset = || format!("2000-01-01T00:00:00{text}").parse::<jiff::fmt::temporal::Pieces<'_>>().err();
-    let _ = offset;
-    TimeZone::get(text).or_else(|_| TimeZone::posix(text)).map_err(|_| {
+    if let Some(offset) = fixed(text) {
+        return Ok(TimeZone::fixed(offset));
+    }
+    TimeZone::get(text).map_err(|_| {
         Failure::usage(format!(
-            "--tz: '{}' is no time zone; write an IANA name such as Asia/Tokyo, or UTC",
+            "--tz: '{}' is no time zone; write an IANA name such as Asia/Tokyo, an offset such as +09:00, or UTC",
             printable(text)
         ))
     })
+}
+
+/// An offset such as `+09:00`.
+fn fixed(text: &str) -> Option<Offset> {
+    let (sign, rest) = match text.split_at_checked(1)? {
+        ("+", rest) => (1, rest),
+        ("-", rest) => (-1, rest),
+        _ => return None,
+    };
+    let (hours, minutes) = rest.split_once(':')?;
+    let (hours, minutes): (i32, i32) = (hours.parse().ok()?, minutes.parse().ok()?);
+    let sane = (0..24).contains(&hours) && (0..60).contains(&minutes);
+    let seconds = sign * (hours * 3600 + minutes * 60);
+    sane.then(|| Offset::from_seconds(seconds).ok()).flatten()
 }
 
 /// A time as shown to people.
@@ -88,7 +104,9 @@ pub fn show(at: Timestamp, zone: &TimeZone) -> String {
     if *zone == TimeZone::UTC {
         return at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     }
-    at.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
+    at.to_zoned_datetime(zone.clone())
+        .strftime("%Y-%m-%dT%H:%M:%S%:z")
+        .to_string()
 }
 
 #[cfg(test)]
@@ -99,24 +117,50 @@ mod tests {
     fn times_with_offsets_ages_and_dates_are_taken_and_local_times_are_not() {
         let now: Timestamp = "2026-03-02T00:00:00Z".parse().unwrap();
         let at = |text| time("--since", text, now).unwrap();
-        assert_eq!(at("2026-03-01T09:00:00+09:00").at, "2026-03-01T00:00:00Z".parse().unwrap());
+        assert_eq!(
+            at("2026-03-01T09:00:00+09:00").at,
+            "2026-03-01T00:00:00Z".parse().unwrap()
+        );
         assert_eq!(at("24h").at, "2026-03-01T00:00:00Z".parse().unwrap());
         assert_eq!(at("1d").at, at("24h").at);
         assert!(at("2026-03-01").bare_date);
         assert_eq!(at("2026-03-01").at, at("24h").at);
-        for bad in ["", "yesterday", "2026-03-01T09:00:00", "2026-13-01", "h", "24", "99999999999999999999d"] {
+        for bad in [
+            "",
+            "yesterday",
+            "2026-03-01T09:00:00",
+            "2026-13-01",
+            "h",
+            "24",
+            "99999999999999999999d",
+        ] {
             assert!(time("--since", bad, now).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn durations_and_zones() {
-        assert_eq!(duration("--linger", "500ms").unwrap(), Duration::from_millis(500));
-        assert_eq!(duration("--linger", "15m").unwrap(), Duration::from_secs(900));
+        assert_eq!(
+            duration("--linger", "500ms").unwrap(),
+            Duration::from_millis(500)
+        );
+        assert_eq!(
+            duration("--linger", "15m").unwrap(),
+            Duration::from_secs(900)
+        );
         assert!(duration("--linger", "soon").is_err());
         let at: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
         assert_eq!(show(at, &zone("UTC").unwrap()), "2026-03-01T00:00:00Z");
-        assert_eq!(show(at, &zone("Asia/Tokyo").unwrap()), "2026-03-01T09:00:00+09:00");
-        assert!(zone("Mars/Olympus").is_err());
+        assert_eq!(
+            show(at, &zone("Asia/Tokyo").unwrap()),
+            "2026-03-01T09:00:00+09:00"
+        );
+        assert_eq!(
+            show(at, &zone("-03:30").unwrap()),
+            "2026-02-28T20:30:00-03:30"
+        );
+        for bad in ["Mars/Olympus", "+9", "+24:00", "+-1:00", ""] {
+            assert!(zone(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -1,11 +1,17 @@
 //! Where records go: the trait [`Sink`] and what it answers.
 
+mod lines;
+mod memory;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use crate::batch::{Batch, BatchLimits};
 use crate::error::{Error, Result};
+
+pub use lines::LineSink;
+pub use memory::MemorySink;
 
 /// Takes batches of records and says what became of each.
 ///

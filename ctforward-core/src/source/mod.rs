@@ -1,6 +1,8 @@
 //! Where log files come from: the traits [`Source`], [`Open`], [`Chunks`] and [`Receipt`].
 
 mod chain;
+mod directory;
+mod memory;
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,6 +16,8 @@ use crate::error::{Error, Result};
 use crate::object::{Object, ObjectId};
 
 pub use chain::Chain;
+pub use directory::DirectorySource;
+pub use memory::{MemorySource, Receipts};
 
 /// A stream of log files, each with a receipt that says what became of it.
 ///

@@ -1,8 +1,12 @@
 //! What happens to a record between reading and batching: the trait [`Stage`].
 
+mod event_time;
+
 use std::sync::Arc;
 
 use crate::event::Record;
+
+pub use event_time::EventTimeRange;
 
 /// Looks at each record and says whether it goes on.
 ///
@@ -24,3 +28,15 @@ pub enum Verdict {
     /// The named rule drops it; the report counts by that name.
     Drop(Arc<str>),
 }
+
+macro_rules! forward_stage {
+    ($($pointer:ty),*) => {$(
+        #[deny(clippy::missing_trait_methods)]
+        impl<S: Stage + ?Sized> Stage for $pointer {
+            fn apply(&self, record: &Record<'_>) -> Verdict {
+                (**self).apply(record)
+            }
+        }
+    )*};
+}
+forward_stage!(Box<S>, Arc<S>);

@@ -487,6 +487,64 @@ async fn what_is_no_log_file_is_skipped_by_listing_and_quarantined_when_named_or
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn insight_network_activity_and_aggregated_files_are_forwarded_unless_configured_out() {
+    use ctforward_core::key::{KeyFilter, Kind};
+    let of_kind = |kind: &str| {
+        let key = key(1).replace("CloudTrail", kind);
+        item(&key, *br#"{"Records":[{"eventCategory":"x"}]}"#)
+    };
+    for (filter, delivered) in [
+        (None, 4),
+        (Some(KeyFilter::new().kinds([Kind::CloudTrail])), 1),
+    ] {
+        let log = Log::default();
+        let kinds = [
+            "CloudTrail",
+            "CloudTrail-Insight",
+            "CloudTrail-NetworkActivity",
+            "CloudTrail-Aggregated",
+        ];
+        let source = Script::new(kinds.map(of_kind), &log);
+        let mut builder = Pipeline::builder(source, answering(&log, |_, _| None));
+        if let Some(filter) = filter {
+            builder = builder.keys(filter);
+        }
+        assert_eq!(
+            run(builder).await.files,
+            files(delivered, 4 - delivered, 0, 0)
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn corrupt_files_and_files_over_a_cap_are_quarantined_by_reference() {
+    let mut corrupt = gzip(&document(&records("r", 50)));
+    let middle = corrupt.len() / 2;
+    corrupt[middle] ^= 0xff;
+    let mut trailing = gzip(&document(&records("r", 5)));
+    trailing.extend_from_slice(b"more");
+    let large = gzip(&document(&records(&"x".repeat(1000), 400)));
+    let cases = [
+        (corrupt, Reason::Unreadable),
+        (trailing, Reason::Unreadable),
+        (large, Reason::OverFileCap),
+    ];
+    for (stored, reason) in cases {
+        let log = Log::default();
+        let cell = Cell::new(&log);
+        let entries = Arc::clone(&cell.entries);
+        let sink = answering(&log, |_, _| None);
+        let read_limits = ctforward_core::read::ReadLimits::default().with_inflated_bytes(300_000);
+        let pipeline = Pipeline::builder(Script::new([item(&key(1), stored)], &log), sink);
+        let report = run(pipeline.quarantine(cell).read_limits(read_limits)).await;
+        assert_eq!(report.files, files(0, 0, 1, 0));
+        let entries = entries.lock().unwrap();
+        assert_eq!((entries.len(), entries[0].reason), (1, reason));
+        assert_eq!(entries[0].offset, None);
+    }
+}
+
 struct Odd;
 
 impl Stage for Odd {

@@ -1,5 +1,12 @@
 //! The command line as a user runs it: the built program, real files, real HTTP.
 
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that fails may panic where it likes"
+)]
+
 mod bad_input;
 mod corpus;
 mod forward;

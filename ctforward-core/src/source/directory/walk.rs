@@ -1,0 +1,138 @@
+//! The names below a folder, in order, without holding them all.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tokio::sync::mpsc;
+
+use super::file::Facts;
+
+/// Something that the walk met.
+pub(super) struct Met {
+    pub(super) path: PathBuf,
+    pub(super) key: String,
+    pub(super) seen: Seen,
+}
+
+pub(super) enum Seen {
+    File(Facts),
+    Skip(&'static str),
+    Failed(io::Error),
+}
+
+/// One folder on the way down: its path, its key, and the names still to come.
+struct Level {
+    path: PathBuf,
+    key: String,
+    names: std::vec::IntoIter<OsString>,
+}
+
+/// Sends everything below `root` (or `single` alone), depth first; ends early when nobody listens.
+pub(super) fn walk(root: &Path, single: Option<&Path>, send: &mpsc::Sender<Met>) {
+    if let Some(path) = single {
+        let key = path.file_name().map(part).unwrap_or_default();
+        let met = look(path.to_owned(), key, true);
+        if let Some(met) = met {
+            // Nobody listens any more: nothing is to be sent.
+            let _ = send.blocking_send(met);
+        }
+        return;
+    }
+    let mut levels = Vec::new();
+    match names(root) {
+        Ok(names) => levels.push(Level {
+            path: root.to_owned(),
+            key: String::new(),
+            names,
+        }),
+        Err(error) => {
+            let met = Met {
+                path: root.to_owned(),
+                key: String::new(),
+                seen: Seen::Failed(error),
+            };
+            let _ = send.blocking_send(met);
+        }
+    }
+    while let Some(level) = levels.last_mut() {
+        let Some(name) = level.names.next() else {
+            levels.pop();
+            continue;
+        };
+        let path = level.path.join(&name);
+        let key = if level.key.is_empty() {
+            part(&name)
+        } else {
+            format!("{}/{}", level.key, part(&name))
+        };
+        let met = match look(path.clone(), key.clone(), false) {
+            Some(met) => met,
+            None => match names(&path) {
+                Ok(names) => {
+                    levels.push(Level { path, key, names });
+                    continue;
+                }
+                Err(error) => Met {
+                    path,
+                    key: key + "/",
+                    seen: Seen::Failed(error),
+                },
+            },
+        };
+        if send.blocking_send(met).is_err() {
+            return;
+        }
+    }
+}
+
+/// The names in a folder, sorted. Only one folder of each depth is held at a time.
+fn names(folder: &Path) -> io::Result<std::vec::IntoIter<OsString>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        names.push(entry?.file_name());
+    }
+    names.sort_unstable();
+    Ok(names.into_iter())
+}
+
+/// What a path is; `None` for a folder. A link is not followed.
+fn look(path: PathBuf, key: String, named: bool) -> Option<Met> {
+    let seen = match std::fs::symlink_metadata(&path) {
+        Err(error) => Seen::Failed(error),
+        Ok(metadata) if metadata.is_dir() => return None,
+        Ok(metadata) if metadata.is_symlink() => Seen::Skip("symbolic link"),
+        Ok(metadata) if !metadata.is_file() => Seen::Skip("not a regular file"),
+        Ok(_) if !named && is_temporary(&path) => Seen::Skip("temporary name of aws s3 sync"),
+        Ok(metadata) => Seen::File(Facts::of(&metadata)),
+    };
+    Some(Met { path, key, seen })
+}
+
+/// Whether a name is one under which `aws s3 sync` writes a file before it is
+/// whole: the final name, a dot, and eight hex digits.
+fn is_temporary(path: &Path) -> bool {
+    let name = path
+        .file_name()
+        .map(OsStr::to_string_lossy)
+        .unwrap_or_default();
+    name.rsplit_once('.').is_some_and(|(rest, end)| {
+        rest.contains('.') && end.len() == 8 && end.bytes().all(|b| b.is_ascii_hexdigit())
+    })
+}
+
+/// Marks a part of a key that stands for a name that is no text.
+const MARK: char = '\u{fffd}';
+
+/// A name as a part of a key. A name that is not UTF-8 is written as a mark and
+/// its bytes in hex, and so is one that itself begins with the mark: no two
+/// names of a folder become the same key.
+fn part(name: &OsStr) -> String {
+    match name.to_str() {
+        Some(text) if !text.starts_with(MARK) => text.to_owned(),
+        _ => {
+            let hex = name.as_encoded_bytes().iter().map(|b| format!("{b:02x}"));
+            std::iter::once(MARK.to_string()).chain(hex).collect()
+        }
+    }
+}
