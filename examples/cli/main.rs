@@ -7,10 +7,13 @@
 mod args;
 mod books;
 mod console;
+mod demo;
 mod failure;
 mod forward;
+mod inspect;
 mod sources;
 mod standin;
+mod table;
 mod times;
 
 use std::process::ExitCode;
@@ -38,10 +41,10 @@ fn main() -> ExitCode {
     };
     let done: Result<ExitCode, Failure> = runtime.block_on(async {
         match args.command {
-            Command::Demo(_) => Err(Failure::work("stub")),
+            Command::Demo(demo) => demo::run(demo).await,
             Command::Forward(forward) => forward::run(*forward).await,
             Command::Standin(standin) => standin::run(standin).await,
-            Command::Inspect(_) => Err(Failure::work("stub")),
+            Command::Inspect(inspect) => inspect::run(inspect).await,
         }
     });
     // Threads that still read a slow disk are not waited for.

@@ -10,9 +10,12 @@ mod server;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use ctforward_aws::S3Source;
+use ctforward_core::deliver::RetryPolicy;
 use ctforward_core::key::KeyFilter;
+use ctforward_core::pipeline::End;
 use ctforward_core::text::printable;
 use ctforward_core::{Pipeline, Report};
 use ctforward_visionone::standin::StandIn;
@@ -23,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::Demo;
 use crate::books::{grouped, text};
 use crate::console::{Console, Naming};
-use crate::failure::Failure;
+use crate::failure::{Failure, chain};
 use crate::forward::interrupted;
 use bucket::{ACCOUNTS, Bucket, REGIONS};
 use server::S3Server;
@@ -33,6 +36,9 @@ pub const BUCKET: &str = "demo-trail";
 
 /// What the search shows is never without these words.
 const SIMULATED: &str = "simulated: the real service does not document this";
+
+/// On one machine nothing is worth a longer wait; a demo that hangs tells nobody anything.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 pub async fn run(args: Demo) -> Result<ExitCode, Failure> {
     // Everything is written in here; it goes when the command ends, however it does.
@@ -169,16 +175,17 @@ async fn forward(s3: &S3Server, standin: &StandIn, token: &str) -> Result<Report
     let console = Console::new();
     let pipeline = Pipeline::builder(source, sink)
         .keys(KeyFilter::new())
+        .retry(RetryPolicy::default().with_give_up_after(Some(PATIENCE)))
         .quarantine(Naming::new(console.clone(), false))
         .build()?;
     let following = console.follow(pipeline.progress());
     let report = pipeline.run(CancellationToken::new()).await;
     drop(following);
+    if let End::Failed(error) = &report.end {
+        console.line(&chain(error));
+    }
     for (object, error) in report.failures.iter().take(5) {
-        console.line(&format!(
-            "not finished: {object}: {}",
-            crate::failure::chain(error)
-        ));
+        console.line(&format!("not finished: {object}: {}", chain(error)));
     }
     Ok(report)
 }
@@ -211,7 +218,9 @@ fn keep(s3: &S3Server, standin: &StandIn, token: &str, temporary: &Path) -> Resu
     );
     println!("   public API       {}, any API key", standin.base_url());
     println!("\nTo forward the bucket again by hand:\n");
-    println!("AWS_ACCESS_KEY_ID={access} AWS_SECRET_ACCESS_KEY={secret} AWS_REGION={region} \\");
+    println!(
+        "NO_PROXY=127.0.0.1 AWS_ACCESS_KEY_ID={access} AWS_SECRET_ACCESS_KEY={secret} AWS_REGION={region} \\"
+    );
     println!(
         "  {program} forward s3://{BUCKET} --s3-endpoint-url {} \\",
         s3.url()
