@@ -9,7 +9,8 @@ use flate2::write::GzEncoder;
 use jiff::{SignedDuration, Timestamp};
 
 use super::random::Random;
-use super::records::{self, Place};
+use super::records;
+use super::shape::Place;
 
 pub const ORGANISATION: &str = "o-demo1234ab";
 pub const ACCOUNTS: [&str; 4] = [

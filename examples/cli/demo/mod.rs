@@ -6,6 +6,7 @@ mod random;
 mod records;
 mod search;
 mod server;
+mod shape;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -42,46 +43,52 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 pub async fn run(args: Demo) -> Result<ExitCode, Failure> {
     // Everything is written in here; it goes when the command ends, however it does.
-    let temporary = tempfile::Builder::new()
-        .prefix("ctforward-demo-")
+    let mut temporary = tempfile::Builder::new();
+    temporary.prefix("ctforward-demo-");
+    #[cfg(unix)]
+    let owner_only = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    #[cfg(unix)]
+    temporary.permissions(owner_only);
+    let temporary = temporary
         .tempdir()
         .map_err(|error| Failure::work(format!("no temporary folder: {error}")))?;
-    let done = tokio::select! {
-        done = play(&args, temporary.path()) => done,
-        () = interrupted() => Err(Failure::work("interrupted; the demo ends")),
+    let servers = tokio::select! {
+        played = play(&args, temporary.path()) => played?,
+        () = interrupted() => return Err(Failure::work("interrupted; the demo ends")),
     };
-    drop(temporary);
-    done
+    if args.keep {
+        servers.keep(temporary.path())?;
+        interrupted().await;
+        println!("\nThe demo ends.");
+    }
+    servers.standin.stop().await;
+    Ok(ExitCode::SUCCESS)
 }
 
-async fn play(args: &Demo, temporary: &Path) -> Result<ExitCode, Failure> {
+/// What runs while the demo does, and stops when it is dropped.
+struct Servers {
+    s3: S3Server,
+    standin: StandIn,
+    token: String,
+}
+
+async fn play(args: &Demo, temporary: &Path) -> Result<Servers, Failure> {
+    let root = root(args, temporary)?;
     println!(
         "ctforward demo: made-up CloudTrail logs, forwarded on this machine. Nothing leaves it.\n"
     );
-    let root = root(args, temporary)?;
     let bucket = made(&root, args.seed).await?;
     print_bucket(
         &bucket,
         args.bucket_folder.is_some().then(|| root.join(BUCKET)),
     );
-
-    let s3 = S3Server::start(&root).await?;
-    let token = random::token();
-    let standin = StandIn::builder()
-        .token(Secret::new(token.as_str())?)
-        .pretend_native(true)
-        .start()
-        .await?;
-    println!(
-        "2  An S3 server serves it at {}, and a stand-in for Vision One",
-        s3.url()
-    );
-    println!("   listens at {}.\n", standin.base_url());
+    let servers = Servers::start(&root).await?;
 
     println!("3  Forwarding, as `forward` does it: from S3 by HTTP, to the stand-in by HTTP.");
-    let report = forward(&s3, &standin, &token).await?;
+    let report = servers.forward().await?;
     println!("{}\n", indented(&text(&report)));
 
+    let standin = &servers.standin;
     let differences = check::differences(&bucket, &standin.lines(), &report);
     if !differences.is_empty() {
         println!("4  What arrived is not what was made:");
@@ -105,13 +112,7 @@ async fn play(args: &Demo, temporary: &Path) -> Result<ExitCode, Failure> {
     println!("In the real product, records posted to HTTP event collection are third-party logs;");
     println!("they are not documented to appear among cloud activities. What the stand-in answers");
     println!("is our assumption of the real service, which was not asked.");
-    if args.keep {
-        keep(&s3, &standin, &token, temporary)?;
-        interrupted().await;
-        println!("\nThe demo ends.");
-    }
-    standin.stop().await;
-    Ok(ExitCode::SUCCESS)
+    Ok(servers)
 }
 
 /// The folder that is served, with the bucket's folder in it.
@@ -169,73 +170,96 @@ fn print_bucket(bucket: &Bucket, kept: Option<PathBuf>) {
     println!();
 }
 
-async fn forward(s3: &S3Server, standin: &StandIn, token: &str) -> Result<Report, Failure> {
-    let source = S3Source::builder(s3.client()?, BUCKET).build()?;
-    let sink = VisionOneSink::builder(&standin.endpoint(), Secret::new(token)?).build()?;
-    let console = Console::new();
-    let pipeline = Pipeline::builder(source, sink)
-        .keys(KeyFilter::new())
-        .retry(RetryPolicy::default().with_give_up_after(Some(PATIENCE)))
-        .quarantine(Naming::new(console.clone(), false))
-        .build()?;
-    let following = console.follow(pipeline.progress());
-    let report = pipeline.run(CancellationToken::new()).await;
-    drop(following);
-    if let End::Failed(error) = &report.end {
-        console.line(&chain(error));
+impl Servers {
+    async fn start(root: &Path) -> Result<Self, Failure> {
+        let s3 = S3Server::start(root).await?;
+        let token = random::token();
+        let standin = StandIn::builder()
+            .token(Secret::new(token.as_str())?)
+            .pretend_native(true)
+            .start()
+            .await?;
+        println!(
+            "2  An S3 server serves it at {}, and a stand-in for Vision One",
+            s3.url()
+        );
+        println!("   listens at {}.\n", standin.base_url());
+        Ok(Self { s3, standin, token })
     }
-    for (object, error) in report.failures.iter().take(5) {
-        console.line(&format!("not finished: {object}: {}", chain(error)));
+
+    async fn forward(&self) -> Result<Report, Failure> {
+        let source = S3Source::builder(self.s3.client()?, BUCKET).build()?;
+        let sink =
+            VisionOneSink::builder(&self.standin.endpoint(), Secret::new(self.token.as_str())?)
+                .build()?;
+        let console = Console::new();
+        let pipeline = Pipeline::builder(source, sink)
+            .keys(KeyFilter::new())
+            .retry(RetryPolicy::default().with_give_up_after(Some(PATIENCE)))
+            .quarantine(Naming::new(console.clone(), false))
+            .build()?;
+        let following = console.follow(pipeline.progress());
+        let report = pipeline.run(CancellationToken::new()).await;
+        drop(following);
+        if let End::Failed(error) = &report.end {
+            console.line(&chain(error));
+        }
+        for (object, error) in report.failures.iter().take(5) {
+            console.line(&format!("not finished: {object}: {}", chain(error)));
+        }
+        Ok(report)
     }
-    Ok(report)
-}
 
-/// Says where everything is, and how to try it by hand.
-fn keep(s3: &S3Server, standin: &StandIn, token: &str, temporary: &Path) -> Result<(), Failure> {
-    let token_file = temporary.join("token");
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
-        .open(&token_file)
-        .and_then(|mut file| file.write_all(token.as_bytes()))
-        .map_err(|error| Failure::work(format!("the token's file cannot be written: {error}")))?;
+    /// Says where everything is, and how to try it by hand.
+    fn keep(&self, temporary: &Path) -> Result<(), Failure> {
+        let Self { s3, standin, token } = self;
+        let token_file = temporary.join("token");
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options
+            .open(&token_file)
+            .and_then(|mut file| file.write_all(token.as_bytes()))
+            .map_err(|error| {
+                Failure::work(format!("the token's file cannot be written: {error}"))
+            })?;
 
-    let program = std::env::args_os().next().map_or_else(
-        || "ctforward".to_owned(),
-        |program| shell_word(&program.to_string_lossy()),
-    );
-    let (access, secret, region) = (server::ACCESS_KEY, server::SECRET_KEY, server::REGION);
-    println!("\nThe servers stay until Ctrl-C:");
-    println!("   S3 endpoint      {}", s3.url());
-    println!("   bucket           {BUCKET}");
-    println!("   access keys      {access} / {secret}, made up, good here only");
-    println!("   ingest endpoint  {}", standin.endpoint());
-    println!(
-        "   its token        in {}",
-        printable(&token_file.to_string_lossy())
-    );
-    println!("   public API       {}, any API key", standin.base_url());
-    println!("\nTo forward the bucket again by hand:\n");
-    println!(
-        "NO_PROXY=127.0.0.1 AWS_ACCESS_KEY_ID={access} AWS_SECRET_ACCESS_KEY={secret} AWS_REGION={region} \\"
-    );
-    println!(
-        "  {program} forward s3://{BUCKET} --s3-endpoint-url {} \\",
-        s3.url()
-    );
-    println!(
-        "  --endpoint {} \\\n  --token-file {}",
-        standin.endpoint(),
-        shell_word(&token_file.to_string_lossy())
-    );
-    println!("\nTo search for sign-ins of the last 24 hours ({SIMULATED}):\n");
-    println!(
-        "curl -s --noproxy '*' -H 'Authorization: Bearer any' -H 'TMV1-Query: eventName:ConsoleLogin' \\"
-    );
-    println!("  {}/v3.0/search/cloudActivities", standin.base_url());
-    Ok(())
+        let program = std::env::args_os().next().map_or_else(
+            || "ctforward".to_owned(),
+            |program| shell_word(&program.to_string_lossy()),
+        );
+        let (access, secret, region) = (server::ACCESS_KEY, server::SECRET_KEY, server::REGION);
+        println!("\nThe servers stay until Ctrl-C:");
+        println!("   S3 endpoint      {}", s3.url());
+        println!("   bucket           {BUCKET}");
+        println!("   access keys      {access} / {secret}, made up, good here only");
+        println!("   ingest endpoint  {}", standin.endpoint());
+        println!(
+            "   its token        in {}",
+            printable(&token_file.to_string_lossy())
+        );
+        println!("   public API       {}, any API key", standin.base_url());
+        println!("\nTo forward the bucket again by hand:\n");
+        println!(
+            "NO_PROXY=127.0.0.1 AWS_ACCESS_KEY_ID={access} AWS_SECRET_ACCESS_KEY={secret} AWS_REGION={region} \\"
+        );
+        println!(
+            "  {program} forward s3://{BUCKET} --s3-endpoint-url {} \\",
+            s3.url()
+        );
+        println!(
+            "  --endpoint {} \\\n  --token-file {}",
+            standin.endpoint(),
+            shell_word(&token_file.to_string_lossy())
+        );
+        println!("\nTo search for sign-ins of the last 24 hours ({SIMULATED}):\n");
+        println!(
+            "curl -s --noproxy '*' -H 'Authorization: Bearer any' -H 'TMV1-Query: eventName:ConsoleLogin' \\"
+        );
+        println!("  {}/v3.0/search/cloudActivities", standin.base_url());
+        Ok(())
+    }
 }
 
 /// A word as a POSIX shell takes it.

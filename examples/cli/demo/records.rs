@@ -4,15 +4,12 @@
 //! project keeps is just what a library would lose: the order of keys, `1624.0`,
 //! `\u00fc`, integers beyond 2^53.
 
-use jiff::Timestamp;
-
 use super::random::Random;
+use super::shape::{Place, Shape, object, quoted};
 
 /// Invented people; the first one's name is written with an escape in records.
 const USERS: [&str; 4] = ["j.m\\u00fcller", "mary", "deploy-bot", "田中"];
 const ROLES: [&str; 4] = ["Audit", "Deploy", "ReadOnly", "BackupRole"];
-/// Addresses that are reserved for documentation.
-const ADDRESSES: [&str; 4] = ["192.0.2.17", "198.51.100.4", "203.0.113.99", "2001:db8::2a"];
 /// The last one is an attacker's: who made the request chose this text.
 const AGENTS: [&str; 4] = [
     "aws-cli/2.31.0 md/awscrt#0.27.6 ua/2.1 os/linux#6.8 lang/python#3.13.7",
@@ -20,107 +17,6 @@ const AGENTS: [&str; 4] = [
     "Boto3/1.40.1 md/Botocore#1.40.1 Python/3.13.7",
     "\\u001b[31m\\u001b]0;owned\\u0007 curl/8.5\\u202e",
 ];
-
-/// Where and when a record is made.
-#[derive(Clone, Copy, Debug)]
-pub struct Place<'p> {
-    pub account: &'p str,
-    pub region: &'p str,
-    pub time: Timestamp,
-}
-
-/// A JSON object with its keys in this order; values are JSON already.
-fn object(fields: &[(&str, &str)]) -> String {
-    let fields: Vec<String> = fields
-        .iter()
-        .map(|(key, value)| format!("\"{key}\":{value}"))
-        .collect();
-    format!("{{{}}}", fields.join(","))
-}
-
-/// JSON text of something that needs no escape, or has its escapes.
-fn quoted(text: &str) -> String {
-    format!("\"{text}\"")
-}
-
-/// What differs between kinds of events.
-struct Shape<'s> {
-    version: &'s str,
-    identity: String,
-    source: &'s str,
-    name: &'s str,
-    region: &'s str,
-    agent: String,
-    error: Option<&'s str>,
-    request: String,
-    response: String,
-    additional: Option<String>,
-    resources: Option<String>,
-    read_only: bool,
-    event_type: &'s str,
-    category: &'s str,
-}
-
-impl Shape<'_> {
-    fn write(&self, place: Place<'_>, random: &mut Random) -> String {
-        let time = quoted(&place.time.to_string());
-        let id = quoted(&random.uuid());
-        let request_id = quoted(&random.uuid());
-        let text = [
-            self.source,
-            self.name,
-            self.region,
-            self.event_type,
-            self.category,
-        ];
-        let [source, name, region, event_type, category] = text.map(quoted);
-        let (version, agent) = (quoted(self.version), quoted(&self.agent));
-        let address = *random.pick(&ADDRESSES);
-        let address = quoted(address);
-        let account = quoted(place.account);
-        let error = self.error.map(quoted);
-        let management = if self.category == "Management" {
-            "true"
-        } else {
-            "false"
-        };
-        let mut fields = vec![
-            ("eventVersion", version.as_str()),
-            ("userIdentity", &self.identity),
-            ("eventTime", &time),
-            ("eventSource", &source),
-            ("eventName", &name),
-            ("awsRegion", &region),
-            ("sourceIPAddress", &address),
-            ("userAgent", &agent),
-        ];
-        if let Some(error) = &error {
-            fields.push(("errorCode", error));
-            fields.push((
-                "errorMessage",
-                "\"User is not authorized to perform this\\naction\"",
-            ));
-        }
-        fields.push(("requestParameters", &self.request));
-        fields.push(("responseElements", &self.response));
-        if let Some(additional) = &self.additional {
-            fields.push(("additionalEventData", additional));
-        }
-        fields.push(("requestID", &request_id));
-        fields.push(("eventID", &id));
-        fields.push(("readOnly", if self.read_only { "true" } else { "false" }));
-        if let Some(resources) = &self.resources {
-            fields.push(("resources", resources));
-        }
-        fields.extend([
-            ("eventType", event_type.as_str()),
-            ("managementEvent", management),
-            ("recipientAccountId", &account),
-            ("eventCategory", &category),
-        ]);
-        object(&fields)
-    }
-}
 
 /// A record of any kind that files of kind `CloudTrail` hold.
 pub fn event(place: Place<'_>, random: &mut Random) -> String {
