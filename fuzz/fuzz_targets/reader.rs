@@ -80,7 +80,7 @@ enum Seen {
 }
 
 /// What it yielded, and how it ended.
-type Read1 = (Vec<Seen>, Result<(), ReadError>);
+type Answer = (Vec<Seen>, Result<(), ReadError>);
 
 fuzz_target!(|data: &[u8]| -> Corpus {
     let Some((control, document)) = data.split_first_chunk::<8>() else {
@@ -222,7 +222,7 @@ fn gzip(bytes: &[u8], how: u8) -> Vec<u8> {
 }
 
 /// Reads what is stored, in pieces that end at `cuts`.
-fn drive(stored: &[u8], cuts: &[usize], limits: ReadLimits, at_once: bool, look: bool) -> Read1 {
+fn drive(stored: &[u8], cuts: &[usize], limits: ReadLimits, at_once: bool, look: bool) -> Answer {
     let mut reader = LogReader::with_limits(limits);
     let mut seen = Vec::new();
     let mut pieces = Vec::with_capacity(cuts.len() + 1);
@@ -258,11 +258,16 @@ fn drive(stored: &[u8], cuts: &[usize], limits: ReadLimits, at_once: bool, look:
                     fields: fields.map(|f| (f.key(), f.value())).collect(),
                 });
             }
-            Ok(Step::Bad(bad)) => seen.push(Seen::Bad {
-                offset: bad.offset,
-                bytes: bad.bytes.to_vec(),
-                reason: bad.reason,
-            }),
+            Ok(Step::Bad(bad)) => {
+                if look {
+                    record::check_bad(bad.bytes, bad.reason);
+                }
+                seen.push(Seen::Bad {
+                    offset: bad.offset,
+                    bytes: bad.bytes.to_vec(),
+                    reason: bad.reason,
+                });
+            }
             Ok(Step::Oversized(big)) => seen.push(Seen::Oversized {
                 offset: big.offset,
                 length: big.length,
@@ -311,7 +316,7 @@ fn over(seen: &[Seen], cap: usize) -> Vec<Seen> {
     seen.iter().map(over).collect()
 }
 
-fn against_serde(document: &[u8], (seen, end): &Read1) {
+fn against_serde(document: &[u8], (seen, end): &Answer) {
     let mut elements = Vec::new();
     let mut emptied = document.to_vec();
     let mut behind = 0;

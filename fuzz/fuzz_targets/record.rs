@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use ctforward_core::event::{Event, Record};
+use ctforward_core::quarantine::Reason;
 use ctforward_core::read::one_line;
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
@@ -35,6 +36,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 
 pub(crate) fn check(record: Record<'_>) {
     let bytes = record.bytes();
+    assert!(bytes.starts_with(b"{") && !is_dirty(bytes));
     let members = serde_json::from_slice::<Members<'_>>(bytes).ok();
     for field in record.fields() {
         // Whatever a fault left of them, they lie in the record.
@@ -135,11 +137,28 @@ fn check_line(bytes: &[u8], sound: bool) {
     }
 }
 
+/// Whether an element that was not taken for a record deserves that.
+pub(crate) fn check_bad(bytes: &[u8], reason: Reason) {
+    match reason {
+        Reason::NotAnObject => assert!(!bytes.starts_with(b"{")),
+        Reason::BadText => assert!(is_dirty(bytes)),
+        Reason::TooDeep => {
+            assert!(bytes.iter().filter(|b| matches!(b, b'{' | b'[')).count() > 125);
+        }
+        _ => panic!("the reader gives no other reason: {reason:?}"),
+    }
+}
+
+/// Whether a line made of it would be no text or break in two.
+fn is_dirty(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_err() || tight(bytes).iter().any(|byte| *byte < 0x20)
+}
+
 /// The bytes without white space outside of strings.
 fn tight(bytes: &[u8]) -> Vec<u8> {
     let (mut string, mut escaped) = (false, false);
     let keep = |byte: &u8| {
-        let keep = string || !byte.is_ascii_whitespace();
+        let keep = string || !matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
         match byte {
             _ if escaped => escaped = false,
             b'\\' if string => escaped = true,
