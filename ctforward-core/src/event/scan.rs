@@ -196,8 +196,13 @@ pub(crate) fn key_is(escaped: &[u8], name: &str) -> bool {
 
 /// The text of a raw JSON string, quotes included; borrowed where it has no escape.
 ///
-/// `None` if `raw` is no string, or holds bad UTF-8, a bad escape or half a surrogate pair.
+/// `None` if `raw` is not exactly one string, or holds bad UTF-8, a bad escape or
+/// half a surrogate pair.
 pub(crate) fn text(raw: &[u8]) -> Option<Cow<'_, str>> {
+    // A record with a fault inside may have a value such as `"a" "b"`.
+    if skip_string(raw, 0)? != raw.len() {
+        return None;
+    }
     let inner = raw.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
     if memchr(b'\\', inner).is_none() {
         return std::str::from_utf8(inner).ok().map(Cow::Borrowed);
@@ -337,6 +342,13 @@ mod tests {
         assert_eq!(text(br#""\x""#), None);
         assert_eq!(text(b"1"), None);
         assert_eq!(text(b"\""), None);
+    }
+
+    #[test]
+    fn several_strings_in_one_value_are_no_text() {
+        for raw in [r#""a":"b""#, r#""a" "b""#, r#""a\n":{"b":"c""#, r#""a\""#] {
+            assert_eq!(text(raw.as_bytes()), None, "{raw}");
+        }
     }
 
     proptest! {

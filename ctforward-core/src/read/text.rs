@@ -32,15 +32,28 @@ pub(crate) fn breaks_lines(record: &[u8]) -> bool {
 
 /// Appends a record to `line` without the white space between its tokens.
 ///
-/// Nothing else of it changes. Meant for records whose white space holds line
+/// Nothing else of it changes, and no two tokens become one. Meant for records whose white space holds line
 /// breaks; a record that is one line already is best left as it is.
 pub fn one_line(record: &[u8], line: &mut Vec<u8>) {
     for (part, string) in parts(record) {
         if string {
             line.extend_from_slice(part);
-        } else {
-            let token = |b: &&u8| !matches!(**b, b' ' | b'\t' | b'\n' | b'\r');
-            line.extend(part.iter().filter(token));
+            continue;
+        }
+        let (mut in_word, mut space) = (false, false);
+        for &byte in part {
+            if matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
+                space = true;
+                continue;
+            }
+            let word = !matches!(byte, b'{' | b'}' | b'[' | b']' | b':' | b',');
+            // Only a record with a fault inside has two words side by side; they
+            // must not become one, and the record a sound one with another meaning.
+            if space && in_word && word {
+                line.push(b' ');
+            }
+            line.push(byte);
+            (in_word, space) = (word, false);
         }
     }
 }
@@ -103,6 +116,9 @@ mod tests {
             &mut line,
         );
         assert_eq!(line, b"{\"a b\":[1.0,\"c \\\" d\"],\"e\":{}}");
+        line.clear();
+        one_line(b"{\"a\":\n1 \n 2 , \"b\": tru\te \"c\"}", &mut line);
+        assert_eq!(line, b"{\"a\":1 2,\"b\":tru e\"c\"}");
         assert!(breaks_lines(b"{\r}") && !breaks_lines(b"{ \\n }"));
     }
 }

@@ -36,6 +36,13 @@ pub enum Outcome {
 pub fn serde(document: &[u8]) -> Outcome {
     let bom = document.starts_with(b"\xef\xbb\xbf");
     let text = if bom { &document[3..] } else { document };
+    if !matches!(text.trim_ascii_start().first(), Some(b'{' | b'[')) {
+        // Read raw: a number beyond f64 or half a surrogate pair is JSON all the same.
+        return match serde_json::from_slice::<&RawValue>(text) {
+            Ok(_) => Outcome::Foreign,
+            Err(_) => Outcome::Broken,
+        };
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let mut elements = Vec::new();
     let top = Top {

@@ -263,6 +263,9 @@ fn what_is_no_log_file_is_told_from_what_is_no_json() {
             "{document}: {error}"
         );
     }
+    for document in ["1e999", r#""\ud800""#] {
+        oracle::compare(document.as_bytes(), &read(document.as_bytes()));
+    }
     let no_json = [
         "version,account\n2,1",
         "2 123456789012 eni-1",
