@@ -77,7 +77,8 @@ fn report(run: &Run, began: Instant) -> Report {
         .into_iter()
         .map(|(rule, count)| (rule.to_string(), count))
         .collect();
-    report.end = match state.fatal.take() {
+    let failed = state.fatal.take();
+    report.end = match failed.or(state.source_failed.take()) {
         Some(error) => End::Failed(error),
         None if run.stop.is_cancelled() => End::Stopped,
         None => End::Exhausted,
@@ -193,7 +194,9 @@ impl IntakeLoop {
                     failing = Some((since, attempt + 1));
                     let limit = self.run.retry.give_up_after;
                     if !error.is_retryable() || limit.is_some_and(|limit| since.elapsed() > limit) {
-                        self.run.fail(&error);
+                        // Files that were taken can still be finished.
+                        tracing::error!(%error, "the source ends");
+                        self.run.state().source_failed = Some(error);
                         return;
                     }
                     let pause = match error.retry() {

@@ -219,6 +219,7 @@ impl PipelineBuilder {
             report: Report::default(),
             filtered: std::collections::BTreeMap::new(),
             fatal: None,
+            source_failed: None,
             rng: self.retry.rng(),
         };
         Ok(Pipeline {

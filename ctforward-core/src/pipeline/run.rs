@@ -55,6 +55,8 @@ pub(super) struct RunState {
     pub(super) filtered: BTreeMap<Arc<str>, u64>,
     /// What made the pipeline stop by itself.
     pub(super) fatal: Option<Error>,
+    /// What ended the intake before the source was exhausted; what was taken is finished.
+    pub(super) source_failed: Option<Error>,
     pub(super) rng: fastrand::Rng,
 }
 

@@ -387,6 +387,33 @@ async fn a_source_or_a_file_that_fails_in_passing_is_asked_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_source_that_ends_with_an_error_is_said_so_and_what_it_gave_is_finished() {
+    use ctforward_core::source::{Chain, MemorySource};
+    let log = Log::default();
+    let files = (0..3).map(|n| {
+        (
+            ObjectId::new("b", key(n)),
+            Bytes::from(document(&records("r", 2))),
+        )
+    });
+    let mut failing = Script::new([], &log);
+    failing.errors = vec![(ErrorKind::Unauthorized, Retry::Never)];
+    let never = Script::new([log_file(&key(9), 1)], &log);
+    let chain = Chain::new([
+        Box::new(MemorySource::new(files)) as Box<dyn ctforward_core::Source>,
+        Box::new(failing),
+        Box::new(never),
+    ]);
+    let report = run(Pipeline::builder(chain, answering(&log, |_, _| None))).await;
+    assert!(matches!(&report.end, End::Failed(e) if e.kind() == ErrorKind::Unauthorized));
+    assert_eq!(report.files, files_delivered(3));
+}
+
+fn files_delivered(n: u64) -> FileCounts {
+    files(n, 0, 0, 0)
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_large_file_that_breaks_off_goes_on_without_doubling_and_a_replaced_one_is_released() {
     for (etags, delivered) in [(vec!["e1"], true), (vec!["e1", "e2"], false)] {
         let log = Log::default();

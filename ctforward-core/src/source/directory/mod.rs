@@ -40,7 +40,15 @@ pub struct DirectorySource {
     root: Arc<Root>,
     /// The one file that was named, if it is no folder.
     single: Option<PathBuf>,
-    walk: Option<mpsc::Receiver<Met>>,
+    walk: Option<Walk>,
+}
+
+/// The walk under way.
+struct Walk {
+    met: mpsc::Receiver<Met>,
+    /// Awaited once, when nothing more is met.
+    task: Option<tokio::task::JoinHandle<()>>,
+    broke_off: bool,
 }
 
 /// The folder that nothing may lead out of.
@@ -87,7 +95,10 @@ impl DirectorySource {
                 format!("{} is neither a folder nor a file", shown(given)),
             ));
         };
-        let bucket = format!("file://{}", root.to_string_lossy());
+        let bucket = match root.to_str() {
+            Some(path) => format!("file://{path}"),
+            None => format!("file://{}", walk::part(root.as_os_str())),
+        };
         Ok(Self {
             root: Arc::new(Root { path: root, bucket }),
             single,
@@ -127,15 +138,28 @@ impl DirectorySource {
 impl Source for DirectorySource {
     async fn next(&mut self) -> Result<Option<Intake>> {
         let walk = self.walk.get_or_insert_with(|| {
-            let (send, receive) = mpsc::channel(AHEAD);
+            let (send, met) = mpsc::channel(AHEAD);
             let root = self.root.path.clone();
             let single = self.single.clone();
             // Reading folders may block for long: it has a thread of its own,
             // which ends when the receiver is gone.
-            tokio::task::spawn_blocking(move || walk(&root, single.as_deref(), &send));
-            receive
+            let task = tokio::task::spawn_blocking(move || walk(&root, single.as_deref(), &send));
+            Walk {
+                met,
+                task: Some(task),
+                broke_off: false,
+            }
         });
-        let Some(met) = walk.recv().await else {
+        let Some(met) = walk.met.recv().await else {
+            // Only a walk that came to its end has met everything.
+            if let Some(task) = &mut walk.task {
+                walk.broke_off = task.await.is_err();
+                walk.task = None;
+            }
+            if walk.broke_off {
+                let message = "the walk through the folder broke off by a fault in the program";
+                return Err(Error::new(ErrorKind::Other, ORIGIN, message));
+            }
             return Ok(None);
         };
         let intake = self.intake(met);

@@ -75,7 +75,7 @@ pub(super) fn walk(root: &Path, single: Option<&Path>, send: &mpsc::Sender<Met>)
                 }
                 Err(error) => Met {
                     path,
-                    key: key + "/",
+                    key,
                     seen: Seen::Failed(error),
                 },
             },
@@ -110,14 +110,19 @@ fn look(path: PathBuf, key: String, named: bool) -> Option<Met> {
 }
 
 /// Whether a name is one under which `aws s3 sync` writes a file before it is
-/// whole: the final name, a dot, and eight hex digits.
+/// whole: the final name, a dot, and eight hex digits. In doubt it is not: a date
+/// may stand there, and a name that CloudTrail does not give.
 fn is_temporary(path: &Path) -> bool {
     let name = path
         .file_name()
         .map(OsStr::to_string_lossy)
         .unwrap_or_default();
     name.rsplit_once('.').is_some_and(|(rest, end)| {
-        rest.contains('.') && end.len() == 8 && end.bytes().all(|b| b.is_ascii_hexdigit())
+        let is_date = jiff::civil::Date::strptime("%Y%m%d", end).is_ok();
+        (rest.ends_with(".json") || rest.ends_with(".gz"))
+            && end.len() == 8
+            && end.bytes().all(|b| b.is_ascii_hexdigit())
+            && !is_date
     })
 }
 
@@ -127,7 +132,7 @@ const MARK: char = '\u{fffd}';
 /// A name as a part of a key. A name that is not UTF-8 is written as a mark and
 /// its bytes in hex, and so is one that itself begins with the mark: no two
 /// names of a folder become the same key.
-fn part(name: &OsStr) -> String {
+pub(super) fn part(name: &OsStr) -> String {
     match name.to_str() {
         Some(text) if !text.starts_with(MARK) => text.to_owned(),
         _ => {
