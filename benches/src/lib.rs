@@ -79,7 +79,11 @@ pub fn record(dice: &mut Dice, out: &mut String) {
         dice.roll() % 60,
     );
     // One record in a thousand has a time that a filter can single out.
-    let year = if dice.roll() % 1000 == 0 { 2027 } else { 2026 };
+    let year = if dice.roll().is_multiple_of(1000) {
+        2027
+    } else {
+        2026
+    };
     let time = format!("{year}-03-{day:02}T{hour:02}:{minute:02}:{second:02}Z");
     let key_id = dice.token(16);
     let (request, event, vpce) = (dice.uuid(), dice.uuid(), dice.token(17).to_lowercase());

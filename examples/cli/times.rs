@@ -26,13 +26,13 @@ pub fn time(option: &str, text: &str, now: Timestamp) -> Result<Given, Failure> 
     if let Ok(at) = text.parse::<Timestamp>() {
         return Ok(exact(at));
     }
-    if text.parse::<Date>().is_ok() {
-        if let Ok(at) = format!("{text}T00:00:00Z").parse() {
-            return Ok(Given {
-                at,
-                bare_date: true,
-            });
-        }
+    if text.parse::<Date>().is_ok()
+        && let Ok(at) = format!("{text}T00:00:00Z").parse()
+    {
+        return Ok(Given {
+            at,
+            bare_date: true,
+        });
     }
     let age = parse_duration(text).and_then(|age| SignedDuration::try_from(age).ok());
     if let Some(at) = age.and_then(|age| now.checked_sub(age).ok()) {

@@ -116,7 +116,7 @@ async fn keys_and_times_narrow_what_is_taken() {
         assert_eq!(json["records"]["accepted"], expected, "{narrow:?}");
         assert_eq!(json["files"]["seen"], 4, "{narrow:?}");
         assert_eq!(json["files"]["skipped"], 4 - expected / 2, "{narrow:?}");
-        if narrow.iter().any(|arg| *arg == "2026-03-01") {
+        if narrow.contains(&"2026-03-01") {
             assert!(
                 ran.stderr
                     .contains("2026-03-01T00:00:00Z (a date alone is UTC)"),
