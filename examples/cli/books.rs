@@ -69,13 +69,18 @@ pub fn text(report: &Report) -> String {
         report.seconds
     ));
     for (rule, count) in &report.filtered_by {
+        let noun = if *count == 1 { "record" } else { "records" };
         lines.push(format!(
-            "         {} records filtered by {rule}",
+            "         {} {noun} filtered by {rule}",
             grouped(*count)
         ));
     }
     for (why, count) in &report.skipped_because {
-        lines.push(format!("         {} files skipped: {why}", grouped(*count)));
+        let noun = if *count == 1 { "file" } else { "files" };
+        lines.push(format!(
+            "         {} {noun} skipped: {why}",
+            grouped(*count)
+        ));
     }
     lines.join("\n")
 }

@@ -1,6 +1,6 @@
 //! Standard error while a progress bar may be on it, and the progress bar.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,7 +34,10 @@ impl Console {
 
     /// One line on standard error; what it holds from outside was made printable.
     pub fn line(&self, line: &str) {
-        self.bar.suspend(|| eprintln!("{line}"));
+        // Where nobody reads standard error any more, the work goes on.
+        self.bar.suspend(|| {
+            let _ = writeln!(std::io::stderr(), "{line}");
+        });
     }
 
     /// Shows how far a pipeline is, until dropped.

@@ -1,6 +1,7 @@
 //! Why a command ends without doing its work, and with which status.
 
 use std::error::Error as _;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use ctforward_core::text::printable;
@@ -31,7 +32,8 @@ impl Failure {
     }
 
     pub fn report(self) -> ExitCode {
-        eprintln!("ctforward: {}", printable(&self.line));
+        // Nobody may be listening; the status says it too.
+        let _ = writeln!(std::io::stderr(), "ctforward: {}", printable(&self.line));
         ExitCode::from(self.status)
     }
 }

@@ -93,12 +93,12 @@ pub async fn run(args: Forward) -> Result<ExitCode, Failure> {
     }
     match args.report {
         ReportForm::Json => match serde_json::to_string(&report) {
-            Ok(json) => println!("{json}"),
+            Ok(json) => say!("{json}"),
             Err(error) => return Err(Failure::work(format!("the report: {error}"))),
         },
         // Standard output is the records'.
-        ReportForm::Text if args.to.as_deref() == Some("-") => eprintln!("{}", text(&report)),
-        ReportForm::Text => println!("{}", text(&report)),
+        ReportForm::Text if args.to.as_deref() == Some("-") => console.line(&text(&report)),
+        ReportForm::Text => say!("{}", text(&report)),
     }
     Ok(conclude(&report, &console))
 }

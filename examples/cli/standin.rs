@@ -26,15 +26,15 @@ pub async fn run(args: Standin) -> Result<ExitCode, Failure> {
         builder = builder.token(TokenEnv::new(TOKEN).token(false).await?);
     }
     let standin = builder.start().await?;
-    println!("stand-in for Vision One: what it answers is our assumption, not the real service's");
-    println!("  HTTP event collection  {}", standin.endpoint());
-    println!("  public API             {}", standin.base_url());
+    say!("stand-in for Vision One: what it answers is our assumption, not the real service's");
+    say!("  HTTP event collection  {}", standin.endpoint());
+    say!("  public API             {}", standin.base_url());
     if args.pretend_native {
-        println!("  search                 simulated: the real service does not document this");
+        say!("  search                 simulated: the real service does not document this");
     }
     interrupted().await;
     let counts = standin.counts();
-    println!(
+    say!(
         "{} posts, {} lines, {}",
         grouped(counts.posts),
         grouped(counts.lines),

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{Builder as ConfigBuilder, Region};
+use aws_smithy_http_client::{Builder as HttpClient, tls};
 use ctforward_core::{Error, ErrorKind, Result};
 
 use crate::error::ORIGIN;
@@ -24,7 +25,9 @@ pub enum PlainHttp {
 /// With `endpoint_url` the client writes the bucket into the path instead of the
 /// host name, which is what most other S3 servers and every plain address need.
 /// Without it the SDK finds the host itself, in whatever partition the region is;
-/// this crate never builds a host name.
+/// this crate never builds a host name. An endpoint on this machine is reached
+/// without the proxy that the environment may name; any other client of `config`
+/// gives way to one that does so.
 ///
 /// `config` holds everything else; `aws_sdk_s3::config::Builder::from(&sdk_config)`
 /// makes one from what `aws-config` loaded.
@@ -43,13 +46,21 @@ pub fn client(
         config = config.region(Region::new(region.to_owned()));
     }
     if let Some(endpoint) = endpoint_url {
-        check(endpoint, plain)?;
+        let on_this_machine = check(endpoint, plain)?;
         config = config.endpoint_url(endpoint).force_path_style(true);
+        if on_this_machine {
+            // The SDK's own HTTP client would send even these requests to the
+            // proxy that the environment names.
+            let tls = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc);
+            let direct = HttpClient::new().tls_provider(tls).build_https();
+            config = config.http_client(direct);
+        }
     }
     Ok(Client::from_conf(config.build()))
 }
 
-fn check(endpoint: &str, plain: PlainHttp) -> Result<()> {
+/// Whether the endpoint is on this machine, once it was found to be one that may be used.
+fn check(endpoint: &str, plain: PlainHttp) -> Result<bool> {
     let refuse = |why: &str| {
         let shown = clean(endpoint);
         let why = format!("the endpoint {shown} {why}");
@@ -70,7 +81,7 @@ fn check(endpoint: &str, plain: PlainHttp) -> Result<()> {
     if !tls && plain == PlainHttp::LoopbackOnly && !is_loopback(host) {
         return refuse("is plain http to another machine; use https");
     }
-    Ok(())
+    Ok(is_loopback(host))
 }
 
 fn host(rest: &str) -> &str {

@@ -59,7 +59,7 @@ pub async fn run(args: Demo) -> Result<ExitCode, Failure> {
     if args.keep {
         servers.keep(temporary.path())?;
         interrupted().await;
-        println!("\nThe demo ends.");
+        say!("\nThe demo ends.");
     }
     servers.standin.stop().await;
     Ok(ExitCode::SUCCESS)
@@ -74,7 +74,7 @@ struct Servers {
 
 async fn play(args: &Demo, temporary: &Path) -> Result<Servers, Failure> {
     let root = root(args, temporary)?;
-    println!(
+    say!(
         "ctforward demo: made-up CloudTrail logs, forwarded on this machine. Nothing leaves it.\n"
     );
     let bucket = made(&root, args.seed).await?;
@@ -84,34 +84,34 @@ async fn play(args: &Demo, temporary: &Path) -> Result<Servers, Failure> {
     );
     let servers = Servers::start(&root).await?;
 
-    println!("3  Forwarding, as `forward` does it: from S3 by HTTP, to the stand-in by HTTP.");
+    say!("3  Forwarding, as `forward` does it: from S3 by HTTP, to the stand-in by HTTP.");
     let report = servers.forward().await?;
-    println!("{}\n", indented(&text(&report)));
+    say!("{}\n", indented(&text(&report)));
 
     let standin = &servers.standin;
     let differences = check::differences(&bucket, &standin.lines(), &report);
     if !differences.is_empty() {
-        println!("4  What arrived is not what was made:");
-        println!("{}", indented(&differences.join("\n")));
+        say!("4  What arrived is not what was made:");
+        say!("{}", indented(&differences.join("\n")));
         return Err(Failure::work(
             "the demo failed; what differs is named above",
         ));
     }
-    println!(
+    say!(
         "4  Checked: each of the {} records arrived once, byte for byte as it was made.\n",
         grouped(bucket.records.len() as u64)
     );
 
     let id = search::interesting_id(&bucket)
         .ok_or_else(|| Failure::work("no record with an eventID was made"))?;
-    println!("5  One of them, found again by its eventID with a search for cloud activities");
-    println!("   ({SIMULATED}):");
+    say!("5  One of them, found again by its eventID with a search for cloud activities");
+    say!("   ({SIMULATED}):");
     let found = search::find(standin.base_url(), &id, bucket.first, bucket.last).await?;
-    println!("{}\n", indented(&found.to_string()));
+    say!("{}\n", indented(&found.to_string()));
 
-    println!("In the real product, records posted to HTTP event collection are third-party logs;");
-    println!("they are not documented to appear among cloud activities. What the stand-in answers");
-    println!("is our assumption of the real service, which was not asked.");
+    say!("In the real product, records posted to HTTP event collection are third-party logs;");
+    say!("they are not documented to appear among cloud activities. What the stand-in answers");
+    say!("is our assumption of the real service, which was not asked.");
     Ok(servers)
 }
 
@@ -151,23 +151,23 @@ async fn made(root: &Path, seed: u64) -> Result<Bucket, Failure> {
 }
 
 fn print_bucket(bucket: &Bucket, kept: Option<PathBuf>) {
-    println!(
+    say!(
         "1  Made the bucket {BUCKET}, as an organisation's trail fills it: {} records in {} log files",
         grouped(bucket.records.len() as u64),
         grouped(bucket.log_files)
     );
-    println!(
+    say!(
         "   of {} accounts and {} regions, {} to {} (UTC), Insights among them;",
         ACCOUNTS.len(),
         REGIONS.len(),
         bucket.first.strftime("%Y-%m-%d"),
         bucket.last.strftime("%Y-%m-%d")
     );
-    println!("   and a digest and a file of AWS Config, which hold no events and are skipped.");
+    say!("   and a digest and a file of AWS Config, which hold no events and are skipped.");
     if let Some(folder) = kept {
-        println!("   It stays in {}.", printable(&folder.to_string_lossy()));
+        say!("   It stays in {}.", printable(&folder.to_string_lossy()));
     }
-    println!();
+    say!();
 }
 
 impl Servers {
@@ -179,11 +179,11 @@ impl Servers {
             .pretend_native(true)
             .start()
             .await?;
-        println!(
+        say!(
             "2  An S3 server serves it at {}, and a stand-in for Vision One",
             s3.url()
         );
-        println!("   listens at {}.\n", standin.base_url());
+        say!("   listens at {}.\n", standin.base_url());
         Ok(Self { s3, standin, token })
     }
 
@@ -230,34 +230,34 @@ impl Servers {
             |program| shell_word(&program.to_string_lossy()),
         );
         let (access, secret, region) = (server::ACCESS_KEY, server::SECRET_KEY, server::REGION);
-        println!("\nThe servers stay until Ctrl-C:");
-        println!("   S3 endpoint      {}", s3.url());
-        println!("   bucket           {BUCKET}");
-        println!("   access keys      {access} / {secret}, made up, good here only");
-        println!("   ingest endpoint  {}", standin.endpoint());
-        println!(
+        say!("\nThe servers stay until Ctrl-C:");
+        say!("   S3 endpoint      {}", s3.url());
+        say!("   bucket           {BUCKET}");
+        say!("   access keys      {access} / {secret}, made up, good here only");
+        say!("   ingest endpoint  {}", standin.endpoint());
+        say!(
             "   its token        in {}",
             printable(&token_file.to_string_lossy())
         );
-        println!("   public API       {}, any API key", standin.base_url());
-        println!("\nTo forward the bucket again by hand:\n");
-        println!(
+        say!("   public API       {}, any API key", standin.base_url());
+        say!("\nTo forward the bucket again by hand:\n");
+        say!(
             "NO_PROXY=127.0.0.1 AWS_ACCESS_KEY_ID={access} AWS_SECRET_ACCESS_KEY={secret} AWS_REGION={region} \\"
         );
-        println!(
+        say!(
             "  {program} forward s3://{BUCKET} --s3-endpoint-url {} \\",
             s3.url()
         );
-        println!(
+        say!(
             "  --endpoint {} \\\n  --token-file {}",
             standin.endpoint(),
             shell_word(&token_file.to_string_lossy())
         );
-        println!("\nTo search for sign-ins of the last 24 hours ({SIMULATED}):\n");
-        println!(
+        say!("\nTo search for sign-ins of the last 24 hours ({SIMULATED}):\n");
+        say!(
             "curl -s --noproxy '*' -H 'Authorization: Bearer any' -H 'TMV1-Query: eventName:ConsoleLogin' \\"
         );
-        println!("  {}/v3.0/search/cloudActivities", standin.base_url());
+        say!("  {}/v3.0/search/cloudActivities", standin.base_url());
         Ok(())
     }
 }

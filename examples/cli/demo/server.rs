@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{Builder, Credentials};
-use aws_smithy_http_client::tls;
 use ctforward_aws::s3::{PlainHttp, client};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -51,18 +50,10 @@ impl S3Server {
     }
 
     /// A client of this server. It looks at no AWS settings of whoever runs it:
-    /// no file, no environment variable, no metadata service. The SDK's own HTTP
-    /// client would go through the proxy that the environment names, even to
-    /// this very process; this one knows of no proxy.
+    /// no file, no environment variable, no metadata service.
     pub fn client(&self) -> Result<Client, Failure> {
-        let http = aws_smithy_http_client::Builder::new()
-            .tls_provider(tls::Provider::Rustls(
-                tls::rustls_provider::CryptoMode::AwsLc,
-            ))
-            .build_https();
         let config = Builder::new()
             .behavior_version_latest()
-            .http_client(http)
             .credentials_provider(Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "demo"));
         Ok(client(
             config,

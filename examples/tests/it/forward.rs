@@ -217,6 +217,31 @@ async fn records_go_to_a_file_or_standard_output_one_a_line() {
     std::fs::remove_file(out).unwrap();
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_reader_that_goes_away_is_no_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let records: Vec<String> = (0..5000).map(|i| record(&format!("r{i}"))).collect();
+    write(
+        folder.path(),
+        &key("111122223333", "us-east-1", 1),
+        &gzip(log_file(&records).as_bytes()),
+    );
+    for (to, status) in [("-", 1), ("/dev/null", 0)] {
+        let mut command = cli();
+        command
+            .args(["forward", folder.path().to_str().unwrap(), "--to", to])
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        drop(child.stdout.take());
+        let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap());
+        let ran = Ran::from(output.await.unwrap());
+        assert_eq!(ran.status, status, "{ran:?}");
+        assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
+    }
+}
+
 #[tokio::test]
 async fn what_cannot_be_sent_is_named_and_the_rest_goes_on() {
     let folder = tempfile::tempdir().unwrap();

@@ -89,6 +89,44 @@ async fn a_bucket_is_forwarded_as_its_folder_is_and_narrowing_takes_the_same_fil
 }
 
 #[tokio::test]
+async fn servers_on_this_machine_are_reached_without_the_proxy_of_the_environment() {
+    let root = tempfile::tempdir().unwrap();
+    let file = gzip(log_file(&[record("one")]).as_bytes());
+    write(
+        &root.path().join("trail"),
+        &key("111122223333", "us-east-1", 5),
+        &file,
+    );
+    let url = serve(root.path()).await;
+    let standin = standin().await;
+    let endpoint = standin.endpoint();
+    let mut command = cli();
+    for variable in [
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "http_proxy",
+        "https_proxy",
+    ] {
+        // Nothing listens there.
+        command.env(variable, "http://127.0.0.1:9");
+    }
+    let args = [
+        "forward",
+        "s3://trail",
+        "--s3-endpoint-url",
+        &url,
+        "--endpoint",
+        &endpoint,
+        "--give-up-after",
+        "20s",
+    ];
+    let ran = run_with(command, args).await;
+    assert_eq!(ran.status, 0, "{ran:?}");
+    assert_eq!(standin.records().len(), 1);
+}
+
+#[tokio::test]
 async fn an_unknown_bucket_is_one_line() {
     let root = tempfile::tempdir().unwrap();
     let url = serve(root.path()).await;
