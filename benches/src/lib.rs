@@ -87,10 +87,10 @@ pub fn record(dice: &mut Dice, out: &mut String) {
     let time = format!("{year}-03-{day:02}T{hour:02}:{minute:02}:{second:02}Z");
     let key_id = dice.token(16);
     let (request, event, vpce) = (dice.uuid(), dice.uuid(), dice.token(17).to_lowercase());
-    let (object, rows) = (dice.token(40), dice.roll() % 5);
+    let (object, rows) = (dice.token(40), dice.roll() % 3);
     let _ = write!(
         out,
-        "{{\"eventVersion\":\"1.09\",\"userIdentity\":{{\"type\":\"AssumedRole\",\"principalId\":\"AROA{key_id}:i-0{vpce}\",\"arn\":\"arn:aws:sts::111122223333:assumed-role/{role}/i-0{vpce}\",\"accountId\":\"111122223333\",\"accessKeyId\":\"ASIA{key_id}\",\"sessionContext\":{{\"sessionIssuer\":{{\"type\":\"Role\",\"principalId\":\"AROA{key_id}\",\"arn\":\"arn:aws:iam::111122223333:role/{role}\",\"accountId\":\"111122223333\",\"userName\":\"{role}\"}},\"attributes\":{{\"creationDate\":\"{time}\",\"mfaAuthenticated\":\"false\"}},\"ec2RoleDelivery\":\"2.0\"}}}},\"eventTime\":\"{time}\",\"eventSource\":\"{source}\",\"eventName\":\"{name}\",\"awsRegion\":\"{region}\",\"sourceIPAddress\":\"10.{}.{}.{}\",\"userAgent\":\"{agent}\",\"requestParameters\":{{\"bucketName\":\"example-data-{region}\",\"Host\":\"example-data-{region}.s3.{region}.amazonaws.com\",\"key\":\"raw/{object}.parquet\",\"filters\":[",
+        "{{\"eventVersion\":\"1.09\",\"userIdentity\":{{\"type\":\"AssumedRole\",\"principalId\":\"AROA{key_id}:i-0{vpce}\",\"arn\":\"arn:aws:sts::111122223333:assumed-role/{role}/i-0{vpce}\",\"accountId\":\"111122223333\",\"accessKeyId\":\"ASIA{key_id}\",\"sessionContext\":{{\"sessionIssuer\":{{\"type\":\"Role\",\"principalId\":\"AROA{key_id}\",\"arn\":\"arn:aws:iam::111122223333:role/{role}\",\"accountId\":\"111122223333\",\"userName\":\"{role}\"}},\"attributes\":{{\"creationDate\":\"{time}\",\"mfaAuthenticated\":\"false\"}},\"ec2RoleDelivery\":\"2.0\"}}}},\"eventTime\":\"{time}\",\"eventSource\":\"{source}\",\"eventName\":\"{name}\",\"awsRegion\":\"{region}\",\"sourceIPAddress\":\"10.{}.{}.{}\",\"userAgent\":\"{agent}\",\"requestParameters\":{{\"bucketName\":\"example-data-{region}\",\"key\":\"raw/{object}.parquet\",\"filters\":[",
         day, hour, minute
     );
     for row in 0..rows {
@@ -103,8 +103,7 @@ pub fn record(dice: &mut Dice, out: &mut String) {
     }
     let _ = write!(
         out,
-        "]}},\"responseElements\":null,\"additionalEventData\":{{\"SignatureVersion\":\"SigV4\",\"CipherSuite\":\"TLS_AES_128_GCM_SHA256\",\"bytesTransferredIn\":0,\"AuthenticationMethod\":\"AuthHeader\",\"x-amz-id-2\":\"{}\",\"bytesTransferredOut\":{}}},\"requestID\":\"{request}\",\"eventID\":\"{event}\",\"readOnly\":true,\"resources\":[{{\"type\":\"AWS::S3::Object\",\"ARN\":\"arn:aws:s3:::example-data-{region}/raw/{object}.parquet\"}},{{\"accountId\":\"111122223333\",\"type\":\"AWS::S3::Bucket\",\"ARN\":\"arn:aws:s3:::example-data-{region}\"}}],\"eventType\":\"AwsApiCall\",\"managementEvent\":false,\"recipientAccountId\":\"111122223333\",\"vpcEndpointId\":\"vpce-0{vpce}\",\"vpcEndpointAccountId\":\"111122223333\",\"eventCategory\":\"Data\",\"tlsDetails\":{{\"tlsVersion\":\"TLSv1.3\",\"cipherSuite\":\"TLS_AES_128_GCM_SHA256\",\"clientProvidedHostHeader\":\"example-data-{region}.s3.{region}.amazonaws.com\"}}}}",
-        dice.token(76),
+        "]}},\"responseElements\":null,\"additionalEventData\":{{\"SignatureVersion\":\"SigV4\",\"CipherSuite\":\"TLS_AES_128_GCM_SHA256\",\"bytesTransferredIn\":0,\"AuthenticationMethod\":\"AuthHeader\",\"bytesTransferredOut\":{}}},\"requestID\":\"{request}\",\"eventID\":\"{event}\",\"readOnly\":true,\"resources\":[{{\"type\":\"AWS::S3::Object\",\"ARN\":\"arn:aws:s3:::example-data-{region}/raw/{object}.parquet\"}},{{\"accountId\":\"111122223333\",\"type\":\"AWS::S3::Bucket\",\"ARN\":\"arn:aws:s3:::example-data-{region}\"}}],\"eventType\":\"AwsApiCall\",\"managementEvent\":false,\"recipientAccountId\":\"111122223333\",\"eventCategory\":\"Data\",\"tlsDetails\":{{\"tlsVersion\":\"TLSv1.3\",\"cipherSuite\":\"TLS_AES_128_GCM_SHA256\"}}}}",
         dice.roll() % 1_000_000
     );
 }
