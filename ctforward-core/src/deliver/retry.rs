@@ -103,6 +103,11 @@ impl<S: Sink> Sink for RetrySink<S> {
                 None => Some(index),
             };
             let error = match self.inner.deliver(sent).await {
+                Ok(delivery) if !delivery.fits(sent.len()) => Error::new(
+                    crate::ErrorKind::Other,
+                    "sink",
+                    "it named records that the batch has not, or one twice: nothing is known of the batch",
+                ),
                 Ok(delivery) => {
                     if delivery.again.len() + delivery.rejected.len() < sent.len() {
                         self.state().last_accepted = Some(Instant::now());

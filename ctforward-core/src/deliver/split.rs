@@ -53,33 +53,45 @@ impl<S: Sink> Sink for SplitSink<S> {
         let mut whole = Delivery::accepted();
         let mut refusal: Option<Error> = None;
         let mut accepted = 0;
+        let trusted = self.guard().last_accepted();
         // Ranges still to be sent, the next one last.
         let mut todo: Vec<Range<usize>> = std::iter::once(0..batch.len()).collect();
         while let Some(range) = todo.pop() {
             let part = batch.sub(range.clone());
             let error = match self.inner.deliver(&part).await {
                 Ok(delivery) => {
-                    accepted += part.len() - delivery.rejected.len() - delivery.again.len();
+                    if !delivery.fits(part.len()) {
+                        return Err(Error::new(
+                            ErrorKind::Other,
+                            "sink",
+                            "it named records that the batch has not, or one twice",
+                        ));
+                    }
                     let place = |index: usize| range.start + index;
+                    let again: Vec<usize> = delivery.again.into_iter().map(place).collect();
+                    accepted += part.len() - delivery.rejected.len() - again.len();
                     for rejection in delivery.rejected {
                         let index = place(rejection.index);
                         whole.rejected.push(Rejection { index, ..rejection });
                     }
-                    whole.again.extend(delivery.again.into_iter().map(place));
                     match delivery.again_because {
+                        // What is left of a part that was taken in part is a smaller batch.
+                        Some(error) if splits(&error) && again.len() < part.len() => {
+                            todo.extend(again.into_iter().rev().map(|index| index..index + 1));
+                        }
                         // Not this part alone: what comes next would fail the same way.
                         Some(error) => {
+                            whole.again.extend(again);
                             whole.again.extend(todo.drain(..).flatten());
                             whole.again_because = Some(error);
-                            break;
                         }
-                        None => continue,
+                        None => whole.again.extend(again),
                     }
+                    continue;
                 }
                 Err(error) => error,
             };
-            let splits = matches!(error.kind(), ErrorKind::TooLarge | ErrorKind::Rejected);
-            if !splits {
+            if !splits(&error) {
                 whole.again.extend(range);
                 whole.again.extend(todo.drain(..).flatten());
                 whole.again_because = Some(error);
@@ -91,35 +103,21 @@ impl<S: Sink> Sink for SplitSink<S> {
                     refusal = Some(error);
                 }
             } else {
-                whole
-                    .rejected
-                    .push(Rejection::new(range.start, error.message().to_owned()));
+                let rejection = Rejection::new(range.start, error.message().to_owned());
+                whole.rejected.push(rejection);
                 refusal = Some(error);
-                let doubtful = accepted == 0 && whole.rejected.len() >= DOUBTFUL;
-                if doubtful && !self.guard().last_accepted() {
-                    break;
+                if accepted == 0 && !trusted && whole.rejected.len() >= DOUBTFUL {
+                    return Err(refuses_too_much(refusal.as_ref()));
                 }
             }
         }
         // A batch that only broke off says nothing about refusals.
-        let decided = accepted + whole.rejected.len();
-        if decided > 0 {
-            let believed = self
-                .guard()
-                .believe(accepted as u64, whole.rejected.len() as u64);
-            if !believed {
-                let error = refusal.map_or_else(String::new, |e| e.message().to_owned());
-                return Err(Error::new(
-                    ErrorKind::Rejected,
-                    "sink",
-                    format!(
-                        "it refuses too much for single records to be at fault; \
-                         nothing was put aside. It says: {error}"
-                    ),
-                ));
-            }
+        let refused = whole.rejected.len();
+        if accepted + refused > 0 && !self.guard().believe(accepted as u64, refused as u64) {
+            return Err(refuses_too_much(refusal.as_ref()));
         }
         whole.again.sort_unstable();
+        debug_assert_eq!(accepted + refused + whole.again.len(), batch.len());
         if whole.again.len() == batch.len()
             && let Some(error) = whole.again_because.take()
         {
@@ -127,6 +125,23 @@ impl<S: Sink> Sink for SplitSink<S> {
         }
         Ok(whole)
     }
+}
+
+/// Whether a smaller batch may pass where this one did not.
+fn splits(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::TooLarge | ErrorKind::Rejected)
+}
+
+fn refuses_too_much(refusal: Option<&Error>) -> Error {
+    let says = refusal.map_or("", Error::message);
+    Error::new(
+        ErrorKind::Rejected,
+        "sink",
+        format!(
+            "it refuses too much for single records to be at fault; \
+             nothing was put aside. It says: {says}"
+        ),
+    )
 }
 
 #[cfg(test)]
@@ -235,6 +250,55 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::Rejected);
         assert!(!error.is_retryable());
         assert!(*sink.inner.calls.lock().unwrap() < 60);
+    }
+
+    /// Takes part of a batch, says that the rest is refused, and then refuses it.
+    struct Partial;
+
+    #[async_trait]
+    impl Sink for Partial {
+        fn limits(&self) -> BatchLimits {
+            BatchLimits::new(1000)
+        }
+        async fn deliver(&self, batch: &Batch) -> Result<Delivery> {
+            let refused = || Error::new(ErrorKind::Rejected, "sink", "400");
+            let bad = |r: &[u8]| r == b"{\"n\":3}";
+            let mut delivery = Delivery::accepted();
+            if batch.len() > 3 {
+                delivery.again = vec![1, 3, 4];
+                delivery.again_because = Some(refused());
+            } else if batch.records().any(bad) {
+                return Err(refused());
+            }
+            Ok(delivery)
+        }
+    }
+
+    #[test]
+    fn the_rest_of_a_batch_that_was_taken_in_part_is_bisected_too() {
+        let delivery = run(SplitSink::new(Partial).deliver(&batch(6))).unwrap();
+        let rejected: Vec<usize> = delivery.rejected.iter().map(|r| r.index).collect();
+        assert_eq!((rejected, delivery.again), (vec![3], vec![]));
+    }
+
+    /// Names a record that the batch has not.
+    struct Beside;
+
+    #[async_trait]
+    impl Sink for Beside {
+        fn limits(&self) -> BatchLimits {
+            BatchLimits::new(1000)
+        }
+        async fn deliver(&self, batch: &Batch) -> Result<Delivery> {
+            let mut delivery = Delivery::accepted();
+            delivery.again = vec![batch.len()];
+            Ok(delivery)
+        }
+    }
+
+    #[test]
+    fn an_answer_that_names_no_record_of_the_batch_decides_nothing() {
+        assert!(run(SplitSink::new(Beside).deliver(&batch(3))).is_err());
     }
 
     #[test]

@@ -43,7 +43,7 @@ impl Pipeline {
             owner,
             keys,
         } = self;
-        let helpers = Helpers::start(&run, shutdown);
+        let mut helpers = Helpers::start(&run, shutdown);
         let mut intake = IntakeLoop {
             reading: Arc::new(Semaphore::new(run.limits.files_reading)),
             awaiting: Arc::new(Semaphore::new(run.limits.files_awaiting)),
@@ -58,8 +58,10 @@ impl Pipeline {
         // need not wait for more.
         intake.readers.close();
         intake.readers.wait().await;
+        // From here on nobody else takes the open batch.
+        helpers.end_linger().await;
         if let Some(sealed) = run.batcher.take_if(|_| true) {
-            run.dispatch(sealed).await;
+            run.dispatch(sealed);
         }
         run.tasks.close();
         run.tasks.wait().await;
@@ -80,7 +82,8 @@ fn report(run: &Run, began: Instant) -> Report {
     let failed = state.fatal.take();
     report.end = match failed.or(state.source_failed.take()) {
         Some(error) => End::Failed(error),
-        None if run.stop.is_cancelled() => End::Stopped,
+        None if run.stop.is_cancelled() && !run.progress.is_exhausted() => End::Stopped,
+        None if run.stop.is_cancelled() && report.files.failed > 0 => End::Stopped,
         None => End::Exhausted,
     };
     // Only a task that panicked leaves a file without an end; it is not finished.
@@ -92,11 +95,14 @@ fn report(run: &Run, began: Instant) -> Report {
     report.files.seen = run.progress.files_seen();
     if lost > 0 {
         report.files.failed += lost;
-        report.end = End::Failed(Error::new(
-            ErrorKind::Other,
-            "pipeline",
-            format!("{lost} files were left by a fault in the program; they are not finished"),
-        ));
+        tracing::error!(lost, "files were left by a fault in the program");
+        if !matches!(report.end, End::Failed(_)) {
+            report.end = End::Failed(Error::new(
+                ErrorKind::Other,
+                "pipeline",
+                format!("{lost} files were left by a fault in the program; they are not finished"),
+            ));
+        }
     }
     report
 }
@@ -127,7 +133,7 @@ impl Helpers {
                     let opened = run.batcher.next_opened().await;
                     tokio::time::sleep_until(opened + run.limits.linger).await;
                     if let Some(sealed) = run.batcher.take_if(|since| since == opened) {
-                        run.dispatch(sealed).await;
+                        run.dispatch(sealed);
                     } else {
                         // Another batch is open by now, or this one has no record yet.
                         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -139,6 +145,16 @@ impl Helpers {
             run: Arc::clone(run),
             tasks: [stopper, linger],
         }
+    }
+}
+
+impl Helpers {
+    /// Ends the task that sends batches that lingered; it stops only where it waits.
+    async fn end_linger(&mut self) {
+        let [_, linger] = &mut self.tasks;
+        linger.abort();
+        // That it was ended is what it answers.
+        let _ = linger.await;
     }
 }
 
@@ -245,7 +261,10 @@ impl IntakeLoop {
                     crate::key::classify(key),
                     crate::key::KeyClass::Other { .. }
                 );
-                (!(file.named && by_service)).then_some(why)
+                // A folder object is empty; what has content is read.
+                let by_content = file.object.size.is_some_and(|size| size > 0)
+                    && matches!(crate::key::classify(key), crate::key::KeyClass::Folder(_));
+                (!(file.named && by_service || by_content)).then_some(why)
             }
             _ => None,
         }
@@ -253,6 +272,7 @@ impl IntakeLoop {
 
     async fn skip(&mut self, id: &ObjectId, why: &'static str, receipt: Box<dyn Receipt>) {
         let accepted = if self.run.dry_run {
+            // Dropping a receipt is a release.
             Ok(())
         } else {
             receipt.accept().await
@@ -277,6 +297,7 @@ impl IntakeLoop {
             Kept::Bytes(bytes),
         );
         let finished = match self.run.quarantine.put(&entry).await {
+            Ok(()) if self.run.dry_run => Ok(()),
             Ok(()) => receipt.accept().await,
             Err(error) => match receipt.release(&error, None).await {
                 Ok(()) => Err(error),
@@ -284,8 +305,12 @@ impl IntakeLoop {
             },
         };
         let books = FileBooks::default();
-        self.run
-            .enter(&id, &books, finished.map(|()| Outcome::Quarantined));
+        let outcome = if self.run.dry_run {
+            Outcome::Skipped("dry run; it would be quarantined")
+        } else {
+            Outcome::Quarantined
+        };
+        self.run.enter(&id, &books, finished.map(|()| outcome));
     }
 
     /// Asks the ledger for a file and begins to read it.
@@ -368,7 +393,7 @@ async fn room(run: &Arc<Run>, awaiting: &Arc<Semaphore>, reading: &Arc<Semaphore
             Ok(permit) => permit,
             Err(_) => {
                 if let Some(sealed) = run.batcher.take_if(|_| true) {
-                    run.dispatch(sealed).await;
+                    run.dispatch(sealed);
                 }
                 tokio::select! {
                     biased;

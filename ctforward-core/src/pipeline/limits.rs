@@ -20,7 +20,8 @@ pub struct PipelineLimits {
     /// files held back until their end was seen. Default 24 MiB.
     pub bytes_held: usize,
     /// A file of at most so many inflated bytes is held back until its end was
-    /// checked, and reaches the sink whole or not at all. `None` is one batch.
+    /// checked, and reaches the sink whole or not at all. `None` is one batch. (A
+    /// file of nothing but tiny records takes up to eight times as much.)
     pub hold_complete: Option<usize>,
     /// How long an open batch waits for more records. Default 1 s.
     pub linger: Duration,
@@ -64,6 +65,9 @@ impl PipelineLimits {
         }
         if batch.bytes == 0 || batch.records == 0 || batch.bytes > u32::MAX as usize / 2 {
             return config("the sink's limits allow no batch, or one of over 2 GiB".into());
+        }
+        if self.hold_complete(batch) > u32::MAX as usize / 2 {
+            return config("hold_complete must be below 2 GiB".into());
         }
         let held_back = self.hold_complete(batch).saturating_mul(self.files_reading);
         let least = held_back.saturating_add(batch.bytes.saturating_mul(2));

@@ -96,7 +96,7 @@ impl Pipeline {
             read_limits: ReadLimits::default(),
             retry: RetryPolicy::default(),
             guard: RefusalGuard::default(),
-            dry_run: false,
+            dry_run: None,
         }
     }
 
@@ -120,7 +120,7 @@ pub struct PipelineBuilder {
     read_limits: ReadLimits,
     retry: RetryPolicy,
     guard: RefusalGuard,
-    dry_run: bool,
+    dry_run: Option<Arc<dyn Quarantine>>,
 }
 
 impl fmt::Debug for PipelineBuilder {
@@ -143,6 +143,8 @@ impl PipelineBuilder {
     }
 
     /// What is known of files between runs. Without one, each file is read.
+    ///
+    /// Leases are not prolonged: let one run longer than any file takes.
     #[must_use]
     pub fn ledger(mut self, ledger: impl Ledger + 'static) -> Self {
         self.ledger = Some(Arc::new(ledger));
@@ -199,10 +201,12 @@ impl PipelineBuilder {
         self
     }
 
-    /// Reads and counts, and sends nothing: all records stay undecided.
+    /// Reads and counts, sends nothing, keeps nothing and acknowledges nothing: all
+    /// records stay undecided, all files are given back. What would go to
+    /// quarantine is told to `would_keep` instead.
     #[must_use]
-    pub fn dry_run(mut self, dry_run: bool) -> Self {
-        self.dry_run = dry_run;
+    pub fn dry_run(mut self, would_keep: impl Quarantine + 'static) -> Self {
+        self.dry_run = Some(Arc::new(would_keep));
         self
     }
 
@@ -236,9 +240,9 @@ impl PipelineBuilder {
                 stages: self.stages,
                 batcher: Batcher::new(batch, budget),
                 sink: Arc::new(SplitSink::with_guard(retrying, self.guard)),
-                quarantine: self.quarantine,
+                quarantine: self.dry_run.clone().unwrap_or(self.quarantine),
                 ledger: self.ledger,
-                dry_run: self.dry_run,
+                dry_run: self.dry_run.is_some(),
                 retry: self.retry,
                 deliveries: Arc::new(Semaphore::new(self.limits.deliveries)),
                 stop,

@@ -25,6 +25,9 @@ use crate::read::ReadLimits;
 use crate::sink::{Delivery, Sink};
 use crate::stage::Stage;
 
+/// How long quarantine, ledger and receipts may take once everything else was ended.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 pub(super) struct Run {
     pub(super) limits: PipelineLimits,
     pub(super) read_limits: ReadLimits,
@@ -111,10 +114,10 @@ impl Run {
             match self.batcher.put(track, line) {
                 Put::Taken => return true,
                 Put::Filled(sealed) => {
-                    self.dispatch(sealed).await;
+                    self.dispatch(sealed);
                     return true;
                 }
-                Put::Full(sealed) => self.dispatch(sealed).await,
+                Put::Full(sealed) => self.dispatch(sealed),
                 Put::Closed => tokio::select! {
                     biased;
                     () = self.stop.cancelled() => return false,
@@ -129,10 +132,12 @@ impl Run {
     /// # Errors
     /// Where the quarantine failed; the record is then booked as undecided.
     pub(super) async fn put_aside(&self, track: &Track, entry: &QuarantineEntry) -> Result<()> {
-        let put = self.quarantine.put(entry).await;
+        let put = self.in_time(self.quarantine.put(entry)).await;
+        // A dry run decides nothing.
+        let kept = put.is_ok() && !self.dry_run;
         track.book(|books| {
             books.records.read += 1;
-            if put.is_ok() {
+            if kept {
                 books.records.quarantined += 1;
             } else {
                 books.records.undecided += 1;
@@ -141,16 +146,35 @@ impl Run {
         put
     }
 
-    /// Sends a batch on its way, as soon as there is room among the deliveries.
-    pub(super) async fn dispatch(self: &Arc<Self>, sealed: Sealed) {
-        let room = tokio::select! {
-            biased;
-            () = self.kill.cancelled() => None,
-            permit = Arc::clone(&self.deliveries).acquire_owned() => permit.ok(),
-        };
+    /// Sends a batch on its way: it is delivered as soon as there is room among
+    /// the deliveries. How many can wait for that is bounded by the bytes they hold.
+    ///
+    /// Not a future: a batch that was sealed must not be lost with whoever waits.
+    pub(super) fn dispatch(self: &Arc<Self>, sealed: Sealed) {
         let run = Arc::clone(self);
-        self.tasks
-            .spawn(async move { run.deliver(sealed, room).await });
+        self.tasks.spawn(async move {
+            let room = tokio::select! {
+                biased;
+                () = run.kill.cancelled() => None,
+                permit = Arc::clone(&run.deliveries).acquire_owned() => permit.ok(),
+            };
+            run.deliver(sealed, room).await;
+        });
+    }
+
+    /// Waits for a part that keeps or acknowledges something, but not for ever
+    /// once the pipeline is ending.
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            biased;
+            done = work => done,
+            () = self.too_late() => Err(stopped()),
+        }
+    }
+
+    async fn too_late(&self) {
+        self.kill.cancelled().await;
+        tokio::time::sleep(LAST_WORDS).await;
     }
 
     #[tracing::instrument(level = "debug", skip_all, fields(records = sealed.batch.len(), bytes = sealed.batch.bytes()))]
@@ -268,11 +292,17 @@ impl Run {
         let entry = QuarantineEntry::new(
             origin.object.clone(),
             Reason::Refused,
-            reason.to_owned(),
+            if origin.length as usize == bytes.len() {
+                reason.to_owned()
+            } else {
+                let length = origin.length;
+                format!("{reason} (kept as one line; {length} bytes in the file)")
+            },
             // A copy: the slice would keep the whole batch.
             Kept::Bytes(bytes::Bytes::copy_from_slice(&bytes)),
         );
-        self.quarantine.put(&entry.at_offset(origin.offset)).await
+        let entry = entry.at_offset(origin.offset);
+        self.in_time(self.quarantine.put(&entry)).await
     }
 
     /// Ends a file whose reading ended, if its records are decided too.
@@ -287,7 +317,7 @@ impl Run {
     async fn close(&self, closing: Closing) {
         let Closing {
             object,
-            books,
+            mut books,
             end,
             holdings,
         } = closing;
@@ -296,49 +326,51 @@ impl Run {
             ticket,
             awaiting,
         } = holdings;
-        let finished = match &end {
-            ReadEnd::Complete if self.dry_run => Ok(Outcome::Skipped("dry run")),
+        let decided = match &end {
             ReadEnd::Complete => Ok(Outcome::Delivered),
             ReadEnd::Skip(why) => Ok(Outcome::Skipped(why)),
             ReadEnd::Release(error) => Err(error.duplicate()),
-            ReadEnd::Quarantine(reason, detail) => {
+            ReadEnd::Quarantine(unreadable) => {
                 let kept = Kept::Reference {
                     length: 0,
                     sha256: None,
                 };
-                let entry = QuarantineEntry::new((*object).clone(), *reason, detail.clone(), kept);
-                self.quarantine
-                    .put(&entry)
-                    .await
-                    .map(|()| Outcome::Quarantined)
+                let detail = unreadable.detail.clone();
+                let mut entry =
+                    QuarantineEntry::new((*object).clone(), unreadable.reason, detail, kept);
+                if unreadable.from > 0 {
+                    entry = entry.at_offset(unreadable.from);
+                }
+                let put = self.in_time(self.quarantine.put(&entry)).await;
+                books.records.read += unreadable.held;
+                if put.is_ok() && !self.dry_run {
+                    books.records.quarantined += unreadable.held;
+                } else {
+                    books.records.undecided += unreadable.held;
+                }
+                put.map(|()| Outcome::Quarantined)
             }
         };
-        let finished = match (finished, &self.ledger, &ticket) {
-            (Ok(outcome), Some(ledger), Some(ticket)) => {
-                let row = match outcome {
-                    Outcome::Delivered => Some(Finished::delivered(books)),
-                    Outcome::Quarantined => Some(Finished::quarantined(books)),
-                    _ => None,
-                };
-                let noted = match row {
-                    Some(row) => ledger.finish(ticket, &object, &row).await,
-                    None => ledger.release(ticket).await,
-                };
-                noted.map(|()| outcome)
+        // A dry run finishes nothing and acknowledges nothing, and is no failure either.
+        let dry = self.dry_run.then(|| match decided {
+            Ok(Outcome::Quarantined) => Outcome::Skipped("dry run; it would be quarantined"),
+            Ok(Outcome::Skipped(why)) => Outcome::Skipped(why),
+            _ => Outcome::Skipped("dry run"),
+        });
+        let finished = match (decided, dry) {
+            (Ok(_), Some(dry)) => {
+                let error = Error::new(ErrorKind::Cancelled, "pipeline", "dry run");
+                self.give_back(receipt, ticket.as_ref(), &error, &object.id)
+                    .await;
+                Ok(dry)
             }
-            (finished, _, _) => finished,
-        };
-        let finished = match finished {
-            // A dry run finishes nothing, and is no failure either.
-            Ok(Outcome::Skipped("dry run")) => {
-                let dry = Error::new(ErrorKind::Cancelled, "pipeline", "dry run");
-                receipt
-                    .release(&dry, None)
-                    .await
-                    .map(|()| Outcome::Skipped("dry run"))
+            (Ok(outcome), None) => {
+                let finished = self
+                    .in_time(self.finish(receipt, ticket.as_ref(), &object, &books, outcome))
+                    .await;
+                finished.map(|()| outcome)
             }
-            Ok(outcome) => receipt.accept().await.map(|()| outcome),
-            Err(error) => {
+            (Err(error), _) => {
                 self.give_back(receipt, ticket.as_ref(), &error, &object.id)
                     .await;
                 Err(error)
@@ -346,6 +378,38 @@ impl Run {
         };
         self.enter(&object.id, &books, finished);
         drop(awaiting);
+    }
+
+    /// The ledger's row first, then the receipt; what fails on the way leaves the
+    /// receipt released.
+    async fn finish(
+        &self,
+        receipt: Box<dyn crate::Receipt>,
+        ticket: Option<&crate::ledger::Ticket>,
+        object: &crate::Object,
+        books: &FileBooks,
+        outcome: Outcome,
+    ) -> Result<()> {
+        if let (Some(ledger), Some(ticket)) = (&self.ledger, ticket) {
+            let noted = match outcome {
+                Outcome::Delivered => {
+                    ledger
+                        .finish(ticket, object, &Finished::delivered(*books))
+                        .await
+                }
+                Outcome::Quarantined => {
+                    ledger
+                        .finish(ticket, object, &Finished::quarantined(*books))
+                        .await
+                }
+                _ => ledger.release(ticket).await,
+            };
+            if let Err(error) = noted {
+                self.give_back(receipt, None, &error, &object.id).await;
+                return Err(error);
+            }
+        }
+        receipt.accept().await
     }
 
     /// Releases an unfinished file; what fails here leaves it to come again by itself.
@@ -357,7 +421,7 @@ impl Run {
         object: &ObjectId,
     ) {
         if let (Some(ledger), Some(ticket)) = (&self.ledger, ticket)
-            && let Err(error) = ledger.release(ticket).await
+            && let Err(error) = self.in_time(ledger.release(ticket)).await
         {
             tracing::warn!(%error, file = %object, "the ledger did not take the file back");
         }
@@ -365,7 +429,7 @@ impl Run {
             crate::Retry::After(after) => Some(after),
             _ => None,
         };
-        if let Err(error) = receipt.release(error, after).await {
+        if let Err(error) = self.in_time(receipt.release(error, after)).await {
             tracing::warn!(%error, file = %object, "the file could not be released");
         }
     }

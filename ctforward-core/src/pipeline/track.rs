@@ -44,9 +44,20 @@ pub(super) enum ReadEnd {
     /// It is rightly not sent, for this reason.
     Skip(&'static str),
     /// It cannot be read, now or later.
-    Quarantine(Reason, String),
+    Quarantine(Unreadable),
     /// It was not read to its end, and should come again.
     Release(Error),
+}
+
+/// A file that cannot be read to its end.
+#[derive(Debug)]
+pub(super) struct Unreadable {
+    pub(super) reason: Reason,
+    pub(super) detail: String,
+    /// Records before this byte were handed on; 0 where none was.
+    pub(super) from: u64,
+    /// Records that were read and not handed on.
+    pub(super) held: u64,
 }
 
 /// What a batch decided of the records of one file.
@@ -148,7 +159,13 @@ impl State {
         }
         let end = match (self.failure.take(), self.ended.take()?) {
             // Whatever the reading came to, undecided records keep the file open.
-            (Some(error), _) => ReadEnd::Release(error),
+            (Some(error), end) => {
+                if let ReadEnd::Quarantine(unreadable) = end {
+                    self.books.records.read += unreadable.held;
+                    self.books.records.undecided += unreadable.held;
+                }
+                ReadEnd::Release(error)
+            }
             (None, end) => end,
         };
         Some(Closing {

@@ -8,12 +8,12 @@ use bytes::Bytes;
 
 use super::batcher::Line;
 use super::run::Run;
-use super::track::{ReadEnd, Track};
+use super::track::{ReadEnd, Track, Unreadable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{KeyClass, classify};
 use crate::ledger::Resume;
 use crate::quarantine::{Kept, QuarantineEntry, Reason};
-use crate::read::{self, LogReader, ReadError, Step};
+use crate::read::{self, LogReader, Oversized, ReadError, Step};
 use crate::source::{Open, Opened};
 use crate::stage::Verdict;
 
@@ -37,26 +37,55 @@ pub(super) struct Worker {
 }
 
 /// Records and counts of a file whose end was not seen yet.
+///
+/// Such a file has no more inflated bytes than may be held back, so each number
+/// fits 32 bits, and what is held is bounded: `body` by that size, `elements` by
+/// eight times it, were the file to hold nothing but one-byte elements.
 #[derive(Default)]
 struct Held {
     body: Vec<u8>,
-    /// End of the line in `body`, offset and length in the file.
-    lines: Vec<(usize, u64, u32)>,
-    bad: Vec<QuarantineEntry>,
+    elements: Vec<HeldElement>,
     filtered: BTreeMap<Arc<str>, u64>,
     resumed: u64,
     /// Every element taken starts before this.
     next: u64,
 }
 
+#[derive(Clone, Copy)]
+struct HeldElement {
+    /// Where its bytes end in `body`.
+    end: u32,
+    /// Its place and length in the file.
+    offset: u32,
+    length: u32,
+    /// Why it is not to be sent, if so.
+    bad: Option<Reason>,
+}
+
 impl Held {
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "a file held back is far below 4 GiB"
+    )]
     fn take(&mut self, offset: u64, element: Element<'_>) {
+        let mut push = |bytes: &[u8], length: u32, bad| {
+            self.body.extend_from_slice(bytes);
+            self.elements.push(HeldElement {
+                end: self.body.len() as u32,
+                offset: offset as u32,
+                length,
+                bad,
+            });
+        };
         match element {
-            Element::Line(line) => {
-                self.body.extend_from_slice(line.bytes);
-                self.lines.push((self.body.len(), line.offset, line.length));
-            }
-            Element::Bad(entry) => self.bad.push(*entry),
+            Element::Line(line) => push(line.bytes, line.length, None),
+            Element::Bad(bad) => push(bad.bytes, bad.bytes.len() as u32, Some(bad.reason)),
+            // Of these nothing was kept but their hash.
+            Element::Oversized(big) => push(
+                &big.sha256,
+                big.length.min(u64::from(u32::MAX)) as u32,
+                Some(Reason::OverReaderCap),
+            ),
             Element::Filtered(rule) => *self.filtered.entry(rule).or_default() += 1,
             Element::Resumed => self.resumed += 1,
         }
@@ -64,16 +93,24 @@ impl Held {
     }
 
     fn records(&self) -> u64 {
-        (self.lines.len() + self.bad.len()) as u64 + self.filtered.values().sum::<u64>()
+        self.elements.len() as u64 + self.filtered.values().sum::<u64>()
     }
 }
 
 /// One element of a file, as far as this module looks at it.
 enum Element<'a> {
     Line(Line<'a>),
-    Bad(Box<QuarantineEntry>),
+    Bad(Bad<'a>),
+    Oversized(Oversized),
     Filtered(Arc<str>),
     Resumed,
+}
+
+/// An element that is not to be sent.
+#[derive(Clone, Copy)]
+struct Bad<'a> {
+    bytes: &'a [u8],
+    reason: Reason,
 }
 
 impl Worker {
@@ -121,9 +158,12 @@ impl Worker {
                     () = tokio::time::sleep(pause) => continue,
                 }
             }
+            // Of an object whose retries were cut short nothing is known.
+            let cut_short = again && self.run.stop.is_cancelled();
             return match error.kind() {
-                ErrorKind::NotFound => self.unreadable(Reason::Missing, &error).await,
-                ErrorKind::Archived => self.unreadable(Reason::Archived, &error).await,
+                _ if cut_short => self.give_back(stopped()),
+                ErrorKind::NotFound => self.unreadable(Reason::Missing, &error),
+                ErrorKind::Archived => self.unreadable(Reason::Archived, &error),
                 _ => self.give_back(error),
             };
         }
@@ -147,10 +187,10 @@ impl Worker {
                 dealt_with: self.dealt_with,
                 resume_at,
             };
-            match next_element(&self.run, &self.track, &mut reader, &mut self.line, marks) {
+            match next_element(&self.run, &mut reader, &mut self.line, marks) {
                 Ok(Next::Element(offset, element)) => {
                     let failed = if self.streaming {
-                        hand_on(&self.run, &self.track, element).await
+                        hand_on(&self.run, &self.track, offset, element).await
                     } else {
                         self.held.take(offset, element);
                         None
@@ -176,7 +216,9 @@ impl Worker {
                 Ok(Next::End) => break ReadEnd::Complete,
                 Err(error) => {
                     self.count(&reader, &mut stored, &mut inflated);
-                    return Ok(self.read_error(&error).await);
+                    drop(opened);
+                    self.unchanged().await?;
+                    return Ok(self.read_error(&error));
                 }
             }
             if reader.inflated_bytes() > inflated {
@@ -227,7 +269,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Hands on what was held back: first to quarantine, then to the batcher.
+    /// Hands on what was held back, in the order of the file.
     async fn let_go(&mut self) -> Result<()> {
         let held = std::mem::take(&mut self.held);
         self.dealt_with = self.dealt_with.max(held.next);
@@ -240,46 +282,52 @@ impl Worker {
         for (rule, count) in held.filtered {
             self.run.drop_by(&rule, count);
         }
-        let mut undecided = held.lines.len() as u64;
-        let mut bad = held.bad.iter();
-        let failed = loop {
-            let Some(entry) = bad.next() else { break None };
-            if let Err(error) = self.run.put_aside(&self.track, entry).await {
-                break Some(error);
-            }
-        };
-        if failed.is_none() {
-            let mut start = 0;
-            for (end, offset, length) in held.lines {
-                let bytes = &held.body[start..end];
-                start = end;
-                if !self
-                    .run
-                    .batch(
+        let mut start = 0;
+        let mut failed = None;
+        let mut elements = held.elements.iter();
+        for element in elements.by_ref() {
+            let bytes = held
+                .body
+                .get(start..element.end as usize)
+                .unwrap_or_default();
+            start = element.end as usize;
+            let handed = match element.bad {
+                None => {
+                    let line = Line {
+                        bytes,
+                        offset: element.offset.into(),
+                        length: element.length,
+                    };
+                    hand_on(&self.run, &self.track, line.offset, Element::Line(line)).await
+                }
+                Some(Reason::OverReaderCap) => {
+                    let offset = u64::from(element.offset);
+                    let length = u64::from(element.length);
+                    let entry = oversized(&self.track, offset, length, bytes.try_into().ok());
+                    self.run.put_aside(&self.track, &entry).await.err()
+                }
+                Some(reason) => {
+                    let bad = Bad { bytes, reason };
+                    hand_on(
+                        &self.run,
                         &self.track,
-                        Line {
-                            bytes,
-                            offset,
-                            length,
-                        },
+                        element.offset.into(),
+                        Element::Bad(bad),
                     )
                     .await
-                {
-                    break;
                 }
-                undecided -= 1;
+            };
+            if let Some(error) = handed {
+                failed = Some(error);
+                break;
             }
         }
-        let undecided = undecided + bad.len() as u64;
+        let left = elements.len() as u64;
         self.track.book(|books| {
-            books.records.read += undecided;
-            books.records.undecided += undecided;
+            books.records.read += left;
+            books.records.undecided += left;
         });
-        match failed {
-            Some(error) => Err(error),
-            None if undecided > 0 => Err(stopped()),
-            None => Ok(()),
-        }
+        failed.map_or(Ok(()), Err)
     }
 
     /// The file should come again: what was held back of it is undecided.
@@ -293,8 +341,26 @@ impl Worker {
         ReadEnd::Release(error)
     }
 
+    /// A file that was written to while it was read looks broken: is it still the
+    /// one that was opened?
+    async fn unchanged(&self) -> Result<()> {
+        let now = tokio::select! {
+            biased;
+            () = self.run.stop.cancelled() => return Err(stopped()),
+            opened = self.open.open() => opened?,
+        };
+        match &self.first {
+            Some(first) if *first != (now.etag, now.size) => Err(Error::new(
+                ErrorKind::Changed,
+                "pipeline",
+                format!("{} changed while it was read", self.track.object().id),
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// The file cannot be read: is it rightly no log file, or does it go to quarantine?
-    async fn read_error(&mut self, error: &ReadError) -> ReadEnd {
+    fn read_error(&mut self, error: &ReadError) -> ReadEnd {
         let no_log = matches!(
             error,
             ReadError::Empty | ReadError::NotJson { .. } | ReadError::NotCloudTrail { .. }
@@ -313,18 +379,21 @@ impl Worker {
             ReadError::TooLarge { .. } | ReadError::TooDense { .. } => Reason::OverFileCap,
             _ => Reason::Unreadable,
         };
-        self.unreadable(reason, &Error::from(error.clone())).await
+        self.unreadable(reason, &Error::from(error.clone()))
     }
 
-    /// The whole file goes to quarantine, and with it what was held back of it.
-    async fn unreadable(&mut self, reason: Reason, error: &Error) -> ReadEnd {
+    /// The file goes to quarantine: whole, with what was held back of it, or from
+    /// the first byte on that was not handed on.
+    fn unreadable(&mut self, reason: Reason, error: &Error) -> ReadEnd {
         let held = std::mem::take(&mut self.held);
-        self.track.book(|books| {
-            books.records.read += held.records();
-            books.records.quarantined += held.records();
-            books.records.resumed += held.resumed;
-        });
-        ReadEnd::Quarantine(reason, error.message().to_owned())
+        self.track
+            .book(|books| books.records.resumed += held.resumed);
+        ReadEnd::Quarantine(Unreadable {
+            reason,
+            detail: error.message().to_owned(),
+            from: self.dealt_with,
+            held: held.records(),
+        })
     }
 
     /// Enters what was read since the last time.
@@ -346,12 +415,10 @@ impl Worker {
 /// the reader and from `line`, while the rest goes on being used.
 fn next_element<'a>(
     run: &Run,
-    track: &Track,
     reader: &'a mut LogReader,
     line: &'a mut Vec<u8>,
     marks: Marks,
 ) -> Result<Next<'a>, ReadError> {
-    let object = || (*track.object()).clone();
     let element = match reader.next()? {
         Step::NeedInput => return Ok(Next::NeedInput),
         Step::End => return Ok(Next::End),
@@ -381,18 +448,10 @@ fn next_element<'a>(
             };
             let limit = run.record_limit;
             let element = if bytes.len() > limit {
-                let detail = format!(
-                    "{} bytes; the sink takes {limit} in one record",
-                    bytes.len()
-                );
-                let reason = Reason::OverSinkLimit;
-                Element::Bad(Box::new(bad(
-                    object(),
-                    offset,
-                    reason,
-                    record.bytes(),
-                    detail,
-                )))
+                Element::Bad(Bad {
+                    bytes: record.bytes(),
+                    reason: Reason::OverSinkLimit,
+                })
             } else {
                 #[allow(
                     clippy::cast_possible_truncation,
@@ -408,27 +467,13 @@ fn next_element<'a>(
             (offset, element)
         }
         Step::Bad(element) => {
-            let detail = match element.reason {
-                Reason::NotAnObject => "an element of Records that is no object",
-                Reason::TooDeep => "nested too deep to be followed",
-                _ => "raw control characters, or bytes that are no UTF-8",
+            let bad = Bad {
+                bytes: element.bytes,
+                reason: element.reason,
             };
-            let (offset, reason) = (element.offset, element.reason);
-            let entry = bad(object(), offset, reason, element.bytes, detail.to_owned());
-            (offset, Element::Bad(Box::new(entry)))
+            (element.offset, Element::Bad(bad))
         }
-        Step::Oversized(big) => {
-            let kept = Kept::Reference {
-                length: big.length,
-                sha256: Some(big.sha256),
-            };
-            let detail = format!("{} bytes, over the cap on one record", big.length);
-            let entry = QuarantineEntry::new(object(), Reason::OverReaderCap, detail, kept);
-            (
-                big.offset,
-                Element::Bad(Box::new(entry.at_offset(big.offset))),
-            )
-        }
+        Step::Oversized(big) => (big.offset, Element::Oversized(big)),
         _ => return Ok(Next::Working),
     };
     let (offset, element) = element;
@@ -474,8 +519,13 @@ enum Next<'a> {
     End,
 }
 
-/// Hands on one element of a file that is not held back.
-async fn hand_on(run: &Arc<Run>, track: &Arc<Track>, element: Element<'_>) -> Option<Error> {
+/// Hands on one element of a file: to the batcher or to quarantine.
+async fn hand_on(
+    run: &Arc<Run>,
+    track: &Arc<Track>,
+    offset: u64,
+    element: Element<'_>,
+) -> Option<Error> {
     match element {
         Element::Line(line) => {
             if !run.batch(track, line).await {
@@ -486,7 +536,14 @@ async fn hand_on(run: &Arc<Run>, track: &Arc<Track>, element: Element<'_>) -> Op
                 return Some(stopped());
             }
         }
-        Element::Bad(entry) => return run.put_aside(track, &entry).await.err(),
+        Element::Bad(bad) => {
+            let entry = unsendable(run, track, offset, bad);
+            return run.put_aside(track, &entry).await.err();
+        }
+        Element::Oversized(big) => {
+            let entry = oversized(track, offset, big.length, Some(big.sha256));
+            return run.put_aside(track, &entry).await.err();
+        }
         Element::Filtered(rule) => {
             track.book(|books| {
                 books.records.read += 1;
@@ -499,15 +556,29 @@ async fn hand_on(run: &Arc<Run>, track: &Arc<Track>, element: Element<'_>) -> Op
     None
 }
 
-fn bad(
-    object: crate::Object,
-    offset: u64,
-    reason: Reason,
-    bytes: &[u8],
-    detail: String,
-) -> QuarantineEntry {
-    let kept = Kept::Bytes(Bytes::copy_from_slice(bytes));
-    QuarantineEntry::new(object, reason, detail, kept).at_offset(offset)
+/// The entry of an element that is kept byte for byte.
+fn unsendable(run: &Run, track: &Track, offset: u64, bad: Bad<'_>) -> QuarantineEntry {
+    let detail = match bad.reason {
+        Reason::NotAnObject => "an element of Records that is no object".to_owned(),
+        Reason::TooDeep => "nested too deep to be followed".to_owned(),
+        Reason::OverSinkLimit => format!(
+            "{} bytes; the sink takes {} in one record",
+            bad.bytes.len(),
+            run.record_limit
+        ),
+        _ => "raw control characters, or bytes that are no UTF-8".to_owned(),
+    };
+    let object = (*track.object()).clone();
+    let kept = Kept::Bytes(Bytes::copy_from_slice(bad.bytes));
+    QuarantineEntry::new(object, bad.reason, detail, kept).at_offset(offset)
+}
+
+/// The entry of an element that was too large to be held.
+fn oversized(track: &Track, offset: u64, length: u64, sha256: Option<[u8; 32]>) -> QuarantineEntry {
+    let object = (*track.object()).clone();
+    let detail = format!("{length} bytes, over the cap on one record");
+    let kept = Kept::Reference { length, sha256 };
+    QuarantineEntry::new(object, Reason::OverReaderCap, detail, kept).at_offset(offset)
 }
 
 pub(super) fn stopped() -> Error {

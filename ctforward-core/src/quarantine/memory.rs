@@ -56,5 +56,9 @@ mod tests {
         quarantine.put(&entry).await.unwrap();
         quarantine.put(&entry.clone().at_offset(9)).await.unwrap();
         assert_eq!(quarantine.entries().len(), 2);
+        let mut rewritten = entry;
+        rewritten.object = rewritten.object.with_etag("another");
+        quarantine.put(&rewritten).await.unwrap();
+        assert_eq!(quarantine.entries().len(), 3);
     }
 }

@@ -154,7 +154,8 @@ impl QuarantineEntry {
         self
     }
 
-    /// The entry's identity: SHA-256 over bucket, key, version, offset and reason.
+    /// The entry's identity: SHA-256 over bucket, key, version, ETag, offset and
+    /// reason. (The ETag keeps apart what lay under one key before and after it was rewritten.)
     #[must_use]
     pub fn id(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
@@ -166,6 +167,7 @@ impl QuarantineEntry {
         part(self.object.id.bucket.as_bytes());
         part(self.object.id.key.as_bytes());
         part(self.object.id.version.as_deref().unwrap_or("").as_bytes());
+        part(self.object.etag.as_deref().unwrap_or("").as_bytes());
         part(&self.offset.map(u64::to_be_bytes).unwrap_or_default());
         part(&[u8::from(self.offset.is_some())]);
         part(self.reason.as_str().as_bytes());

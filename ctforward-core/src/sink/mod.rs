@@ -83,6 +83,18 @@ impl Delivery {
     pub fn is_complete(&self) -> bool {
         self.rejected.is_empty() && self.again.is_empty()
     }
+
+    /// Whether it names records of a batch of `len`, and each once. An answer that
+    /// does not is not to be understood, and decides nothing.
+    #[must_use]
+    pub fn fits(&self, len: usize) -> bool {
+        let mut named = vec![false; len];
+        let rejected = self.rejected.iter().map(|rejection| rejection.index);
+        rejected.chain(self.again.iter().copied()).all(|index| {
+            let seen = named.get_mut(index);
+            seen.is_some_and(|seen| !std::mem::replace(seen, true))
+        })
+    }
 }
 
 /// One record that a sink refuses for good.

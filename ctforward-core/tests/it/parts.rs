@@ -71,6 +71,8 @@ pub(crate) struct Script {
     pub(crate) errors: Vec<(ErrorKind, Retry)>,
     /// Never exhausted: waits for ever behind the last item.
     pub(crate) endless: bool,
+    /// Waits so long before each item.
+    pub(crate) pace: Option<Duration>,
 }
 
 impl Script {
@@ -80,6 +82,7 @@ impl Script {
             log: log.clone(),
             errors: Vec::new(),
             endless: false,
+            pace: None,
         }
     }
 }
@@ -90,6 +93,9 @@ impl Source for Script {
         if !self.errors.is_empty() {
             let (kind, retry) = self.errors.remove(0);
             return Err(Error::new(kind, "script", "scripted").with_retry(retry));
+        }
+        if let Some(pace) = self.pace.filter(|_| !self.items.is_empty()) {
+            tokio::time::sleep(pace).await;
         }
         let Some(item) = self.items.pop_front() else {
             if self.endless {

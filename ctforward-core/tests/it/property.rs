@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ctforward_core::deliver::RetryPolicy;
 use ctforward_core::pipeline::PipelineLimits;
-use ctforward_core::quarantine::Kept;
+use ctforward_core::quarantine::{Kept, Reason};
 use ctforward_core::read::ReadLimits;
 use ctforward_core::{BatchLimits, Delivery, Error, ErrorKind, Pipeline, Rejection, Retry};
 use proptest::prelude::*;
@@ -224,7 +224,7 @@ proptest! {
                 continue;
             }
             let of_file = entries.iter().filter(|e| e.object.id.key == key(n));
-            let whole = of_file.clone().any(|e| e.offset.is_none());
+            let whole = of_file.clone().any(|e| e.reason == Reason::Unreadable);
             prop_assert_eq!(whole, file.cut, "a whole file in quarantine is a cut one");
             if whole {
                 continue;
