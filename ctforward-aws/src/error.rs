@@ -93,7 +93,8 @@ fn answer(facts: &Facts, asked: Asked<'_>) -> Error {
         ("NoSuchBucket", _) => {
             let why = "there is no such bucket; check its name, and that the endpoint and \
                        partition are the ones it lies in";
-            fail(ErrorKind::NotFound, asked, why)
+            // Not `NotFound`: an object may be given up as missing, a bucket may not.
+            fail(ErrorKind::Config, asked, why)
         }
         ("NoSuchKey" | "NoSuchVersion" | "NotFound", _) => {
             fail(ErrorKind::NotFound, asked, "there is no such object")
@@ -165,7 +166,15 @@ fn answer(facts: &Facts, asked: Asked<'_>) -> Error {
         (_, 401 | 403) | ("AccessDenied" | "AllAccessDisabled" | "AccountProblem", _) => {
             denied(facts, asked)
         }
-        (_, 404 | 410) => fail(ErrorKind::NotFound, asked, "there is no such thing"),
+        (_, 404 | 410) => {
+            // S3 names what is missing; a proxy, or another service, does not.
+            let why = format!(
+                "there is no such thing ({}), and the answer is not S3's; check the endpoint \
+                 and the proxy",
+                named(facts)
+            );
+            fail(ErrorKind::Config, asked, &why)
+        }
         ("MethodNotAllowed", 405) if matches!(asked, Asked::Read { .. }) => fail(
             ErrorKind::NotFound,
             asked,

@@ -45,11 +45,11 @@ fn every_answer_has_its_kind_its_advice_and_its_hint() {
         ),
         (
             answered(404, "NoSuchBucket", ""),
-            NotFound,
+            Config,
             never,
             "check its name",
         ),
-        (answered(404, "", ""), NotFound, never, "no such thing"),
+        (answered(404, "", ""), Config, never, "no such thing"),
         (
             answered(405, "MethodNotAllowed", ""),
             NotFound,

@@ -86,8 +86,8 @@ pub fn text(report: &Report) -> String {
 }
 
 /// Names what is left, and finds the exit status: 0 all accepted, 1 not
-/// finished, 3 finished but something was not sent.
-pub fn conclude(report: &Report, console: &Console) -> ExitCode {
+/// finished, 3 finished but something was not sent (or, in a dry run, would not be).
+pub fn conclude(report: &Report, console: &Console, would_keep: u64) -> ExitCode {
     const NAMED: usize = 20;
     for (object, error) in report.failures.iter().take(NAMED) {
         console.line(&format!("not finished: {object}: {}", chain(error)));
@@ -105,19 +105,39 @@ pub fn conclude(report: &Report, console: &Console) -> ExitCode {
         let undecided = grouped(report.records.undecided);
         console.line(&format!(
             "ctforward: {} files are not finished, with {undecided} records read and not known \
-             to be accepted; there may be files not yet seen. The same command takes them again.",
+             to be accepted; there may be files not yet seen. Run it again: it reads every \
+             file from its beginning, and what was accepted is sent once more.",
             grouped(report.files.failed)
         ));
         return ExitCode::from(1);
     }
     if report.files.quarantined > 0 || report.records.quarantined > 0 {
         console.line(&format!(
-            "ctforward: {} records and {} whole files were not sent; they stay in the source, \
-             at the places named above",
+            "ctforward: {} records were not sent, and {} files not to their end; they stay in \
+             the source, at the places named above",
             grouped(report.records.quarantined),
             grouped(report.files.quarantined)
         ));
         return ExitCode::from(3);
+    }
+    if would_keep > 0 {
+        let would_keep = grouped(would_keep);
+        console.line(&format!(
+            "ctforward: {would_keep} things would not be sent, as named above"
+        ));
+        return ExitCode::from(3);
+    }
+    // A misspelt account or region leaves out everything, and looks like success.
+    let out: u64 = report
+        .skipped_because
+        .iter()
+        .filter(|(why, _)| why.contains("asked for"))
+        .map(|(_, count)| count)
+        .sum();
+    if out > 0 && out == report.files.seen {
+        console.line(
+            "note: the options left out every file; check accounts, regions, kinds and times",
+        );
     }
     ExitCode::SUCCESS
 }

@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write as _};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -92,21 +93,43 @@ impl Drop for Following {
 ///
 /// It keeps no copy, and need not: a folder or a bucket that was read keeps its
 /// files, so each record stays where the line says it is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Naming {
     console: Console,
     dry_run: bool,
+    count: Arc<AtomicU64>,
 }
+
+/// How many are named one by one. A file of nothing but bad records, made to
+/// flood a disk with messages, has no more of them.
+const NAMED: u64 = 10_000;
 
 impl Naming {
     pub fn new(console: Console, dry_run: bool) -> Self {
-        Self { console, dry_run }
+        Self {
+            console,
+            dry_run,
+            count: Arc::default(),
+        }
+    }
+
+    /// How many things were told to it.
+    pub fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
     }
 }
 
 #[async_trait]
 impl Quarantine for Naming {
     async fn put(&self, entry: &QuarantineEntry) -> ctforward_core::Result<()> {
+        let before = self.count.fetch_add(1, Ordering::Relaxed);
+        if before == NAMED {
+            self.console
+                .line("more is not named here; the report has the count");
+        }
+        if before >= NAMED {
+            return Ok(());
+        }
         let what = if self.dry_run {
             "would not be sent"
         } else {
@@ -115,6 +138,9 @@ impl Quarantine for Naming {
         let place = match (entry.offset, &entry.kept) {
             (Some(offset), Kept::Bytes(bytes)) => {
                 format!(" record at byte {offset}, {} bytes", bytes.len())
+            }
+            (Some(offset), Kept::Reference { length: 0, .. }) => {
+                format!(" from byte {offset} on")
             }
             (Some(offset), Kept::Reference { length, .. }) => {
                 format!(" record at byte {offset}, {length} bytes")

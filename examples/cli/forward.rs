@@ -11,7 +11,7 @@ use ctforward_core::read::ReadLimits;
 use ctforward_core::sink::{LineSink, MemorySink};
 use ctforward_core::stage::EventTimeRange;
 use ctforward_core::text::printable;
-use ctforward_core::{ErrorKind, Pipeline, Sink};
+use ctforward_core::{BatchLimits, ErrorKind, Pipeline, Sink};
 use ctforward_visionone::{TokenEnv, TokenFile, TokenProvider, VisionOneSink};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -46,8 +46,9 @@ pub async fn run(args: Forward) -> Result<ExitCode, Failure> {
         "--give-up-after",
         &args.tune.give_up_after,
     )?));
-    let limits = limits(&args.tune)?;
+    check(&args.select, &args.tune)?;
     let sink = sink(&args).await?;
+    let limits = limits(&args.tune, sink.limits().bytes)?;
     let narrow = Narrow {
         accounts: args.select.accounts.clone(),
         regions: args.select.regions.clone(),
@@ -59,13 +60,16 @@ pub async fn run(args: Forward) -> Result<ExitCode, Failure> {
     let read_limits = ReadLimits::default()
         .with_record_bytes(args.tune.max_record_bytes)
         .with_inflated_bytes(args.tune.max_inflated_bytes);
+    let naming = Naming::new(console.clone(), args.dry_run);
     let mut builder = Pipeline::builder(source, sink)
-        .quarantine(Naming::new(console.clone(), args.dry_run))
+        .quarantine(naming.clone())
         .keys(keys)
         .limits(limits)
         .read_limits(read_limits)
-        .retry(retry)
-        .dry_run(args.dry_run);
+        .retry(retry);
+    if args.dry_run {
+        builder = builder.dry_run(naming.clone());
+    }
     if window.event_since.is_some() || window.event_until.is_some() {
         builder = builder.stage(EventTimeRange::new(window.event_since, window.event_until));
     }
@@ -100,7 +104,8 @@ pub async fn run(args: Forward) -> Result<ExitCode, Failure> {
         ReportForm::Text if args.to.as_deref() == Some("-") => console.line(&text(&report)),
         ReportForm::Text => say!("{}", text(&report)),
     }
-    Ok(conclude(&report, &console))
+    let would_keep = if args.dry_run { naming.count() } else { 0 };
+    Ok(conclude(&report, &console, would_keep))
 }
 
 /// The times between which files and records are taken.
@@ -164,18 +169,35 @@ impl Window {
     }
 }
 
-fn limits(tune: &Tune) -> Result<PipelineLimits, Failure> {
-    if tune.batch_bytes < 1024 || tune.concurrency == 0 || tune.max_record_bytes == 0 {
+/// Values that can only be mistakes.
+fn check(select: &Select, tune: &Tune) -> Result<(), Failure> {
+    let sane = (1024..=1 << 30).contains(&tune.batch_bytes)
+        && (1..=256).contains(&tune.concurrency)
+        && (1..=1 << 30).contains(&tune.max_record_bytes);
+    if !sane {
         return Err(Failure::usage(
-            "--batch-bytes must be at least 1024, --concurrency and --max-record-bytes at least 1",
+            "--batch-bytes must be 1024 to 1073741824, --concurrency 1 to 256, \
+             --max-record-bytes 1 to 1073741824",
         ));
     }
+    for account in &select.accounts {
+        if account.len() != 12 || !account.bytes().all(|b| b.is_ascii_digit()) {
+            let account = printable(account);
+            return Err(Failure::usage(format!(
+                "--account {account}: an account has 12 digits"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn limits(tune: &Tune, batch_bytes: usize) -> Result<PipelineLimits, Failure> {
     let mut limits = PipelineLimits::default();
     limits.files_reading = tune.concurrency;
     limits.deliveries = tune.concurrency;
     limits.linger = times::duration("--linger", &tune.linger)?;
     // Files held back, batches under way, one that is open and one that waits.
-    let least = tune.batch_bytes.saturating_mul(2 * tune.concurrency + 2);
+    let least = batch_bytes.saturating_mul(2 * tune.concurrency + 2);
     limits.bytes_held = limits.bytes_held.max(least);
     Ok(limits)
 }
@@ -192,7 +214,9 @@ async fn sink(args: &Forward) -> Result<Box<dyn Sink>, Failure> {
         } else {
             LineSink::create(Path::new(to))?
         };
-        return Ok(Box::new(sink));
+        // A line may be as long as a record that is read.
+        let bytes = tune.max_record_bytes.max(1 << 20);
+        return Ok(Box::new(sink.with_limits(BatchLimits::new(bytes))));
     }
     let Some(endpoint) = &args.endpoint else {
         // Only a dry run gets here, which sends nothing.

@@ -112,13 +112,25 @@ async fn s3_client(tune: &Tune) -> Result<aws_sdk_s3::Client, Failure> {
         .or_else(Region::new("us-east-1"));
     loader = loader.region(fallback);
     let config = loader.load().await;
-    // Unless told otherwise an error of S3 is not shown before a few attempts.
     let plain = if tune.allow_plain_http {
         PlainHttp::Anywhere
     } else {
         PlainHttp::LoopbackOnly
     };
-    let endpoint = tune.s3_endpoint_url.as_deref();
+    // An endpoint that the environment or the profile sets is held to the same
+    // rules as one of the command line.
+    let variable = |name| {
+        std::env::var(name)
+            .ok()
+            .filter(|url: &String| !url.is_empty())
+    };
+    let endpoint = tune
+        .s3_endpoint_url
+        .clone()
+        .or_else(|| variable("AWS_ENDPOINT_URL_S3"))
+        .or_else(|| variable("AWS_ENDPOINT_URL"))
+        .or_else(|| config.endpoint_url().map(str::to_owned));
+    let endpoint = endpoint.as_deref();
     let client = client(
         S3Config::from(&config),
         endpoint,

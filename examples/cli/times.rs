@@ -59,14 +59,16 @@ fn parse_duration(text: &str) -> Option<Duration> {
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().ok()?;
     let seconds = match unit {
-        "ms" => return Some(Duration::from_millis(number)),
+        "ms" => return Some(Duration::from_millis(number.min(1 << 40))),
         "s" => 1,
         "m" => 60,
         "h" => 3600,
         "d" => 86400,
         _ => return None,
     };
-    number.checked_mul(seconds).map(Duration::from_secs)
+    let duration = Duration::from_secs(number.checked_mul(seconds)?);
+    // A hundred years; more cannot be meant, and could not be added to a time.
+    (duration.as_secs() < 36_525 * 86_400).then_some(duration)
 }
 
 /// A zone to show times in.

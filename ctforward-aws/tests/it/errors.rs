@@ -38,7 +38,7 @@ async fn every_answer_says_what_to_do() {
     let cases = [
         (
             list(404, "NoSuchBucket", "x").await,
-            ErrorKind::NotFound,
+            ErrorKind::Config,
             "no such bucket",
         ),
         (

@@ -219,7 +219,7 @@ async fn wrong_names_and_keys_are_told_apart() {
         .build()
         .unwrap();
     let error = within(source.next()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    assert_eq!(error.kind(), ErrorKind::Config, "{error}");
     assert!(error.message().contains("check its name"), "{error}");
 
     s3.put("AWSLogs/gone.json.gz", b"{}");

@@ -352,11 +352,12 @@ impl Run {
             }
         };
         // A dry run finishes nothing and acknowledges nothing, and is no failure either.
-        let dry = self.dry_run.then(|| match decided {
-            Ok(Outcome::Quarantined) => Outcome::Skipped("dry run; it would be quarantined"),
-            Ok(Outcome::Skipped(why)) => Outcome::Skipped(why),
-            _ => Outcome::Skipped("dry run"),
-        });
+        let dry = match decided {
+            _ if !self.dry_run => None,
+            Ok(Outcome::Quarantined) => Some(Outcome::Skipped("dry run; it would be quarantined")),
+            Ok(Outcome::Skipped(why)) => Some(Outcome::Skipped(why)),
+            _ => Some(Outcome::Skipped("dry run")),
+        };
         let finished = match (decided, dry) {
             (Ok(_), Some(dry)) => {
                 let error = Error::new(ErrorKind::Cancelled, "pipeline", "dry run");

@@ -69,7 +69,7 @@ impl fmt::Debug for DirectorySource {
 impl DirectorySource {
     /// The files of a folder and the folders below it, or one file.
     ///
-    /// The path itself may be a link; nothing below it is followed.
+    /// The path of a folder may be a link; nothing below it is followed.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) where there is nothing of that name,
@@ -79,6 +79,11 @@ impl DirectorySource {
         let given = path.as_ref();
         let path = std::fs::canonicalize(given).map_err(|error| classify(&error, given))?;
         let metadata = std::fs::metadata(&path).map_err(|error| classify(&error, given))?;
+        let link = std::fs::symlink_metadata(given).is_ok_and(|metadata| metadata.is_symlink());
+        if link && !metadata.is_dir() {
+            let message = format!("{} is a link; name the file it leads to", shown(given));
+            return Err(Error::new(ErrorKind::Config, ORIGIN, message));
+        }
         let (root, single) = if metadata.is_dir() {
             // An unreadable folder is found now, not after the run began.
             std::fs::read_dir(&path).map_err(|error| classify(&error, given))?;

@@ -190,7 +190,10 @@ async fn links_and_pipes_are_never_opened() {
         ErrorKind::Changed
     );
 
-    // The root itself may be a link that somebody named.
+    // A link to a file is not followed even when it is named.
+    let named = DirectorySource::new(root.join("link")).unwrap_err();
+    assert_eq!(named.kind(), ErrorKind::Config);
+    // A folder may be a link that somebody named.
     let link = outside.path().join("to-root");
     symlink(root, &link).unwrap();
     assert_eq!(names(&link).await.len(), 5);

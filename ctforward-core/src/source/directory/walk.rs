@@ -25,7 +25,41 @@ pub(super) enum Seen {
 struct Level {
     path: PathBuf,
     key: String,
-    names: std::vec::IntoIter<OsString>,
+    names: Names,
+}
+
+/// The names in a folder: sorted, as far as [`AT_ONCE`] of them can be held.
+struct Names {
+    folder: std::fs::ReadDir,
+    held: std::vec::IntoIter<OsString>,
+}
+
+/// Names of one folder that are held and sorted at a time. A day's folder of
+/// CloudTrail's has fewer; one with millions is taken in parts.
+const AT_ONCE: usize = 50_000;
+
+impl Names {
+    fn of(folder: &Path) -> io::Result<Self> {
+        Ok(Self {
+            folder: std::fs::read_dir(folder)?,
+            held: Vec::new().into_iter(),
+        })
+    }
+
+    fn next(&mut self) -> Option<io::Result<OsString>> {
+        if self.held.len() == 0 {
+            let mut names = Vec::new();
+            for entry in self.folder.by_ref().take(AT_ONCE) {
+                match entry {
+                    Ok(entry) => names.push(entry.file_name()),
+                    Err(error) => return Some(Err(error)),
+                }
+            }
+            names.sort_unstable();
+            self.held = names.into_iter();
+        }
+        self.held.next().map(Ok)
+    }
 }
 
 /// Sends everything below `root` (or `single` alone), depth first; ends early when nobody listens.
@@ -40,7 +74,7 @@ pub(super) fn walk(root: &Path, single: Option<&Path>, send: &mpsc::Sender<Met>)
         return;
     }
     let mut levels = Vec::new();
-    match names(root) {
+    match Names::of(root) {
         Ok(names) => levels.push(Level {
             path: root.to_owned(),
             key: String::new(),
@@ -56,9 +90,24 @@ pub(super) fn walk(root: &Path, single: Option<&Path>, send: &mpsc::Sender<Met>)
         }
     }
     while let Some(level) = levels.last_mut() {
-        let Some(name) = level.names.next() else {
-            levels.pop();
-            continue;
+        let name = match level.names.next() {
+            Some(Ok(name)) => name,
+            Some(Err(error)) => {
+                let met = Met {
+                    path: level.path.clone(),
+                    key: level.key.clone(),
+                    seen: Seen::Failed(error),
+                };
+                levels.pop();
+                if send.blocking_send(met).is_err() {
+                    return;
+                }
+                continue;
+            }
+            None => {
+                levels.pop();
+                continue;
+            }
         };
         let path = level.path.join(&name);
         let key = if level.key.is_empty() {
@@ -68,7 +117,7 @@ pub(super) fn walk(root: &Path, single: Option<&Path>, send: &mpsc::Sender<Met>)
         };
         let met = match look(path.clone(), key.clone(), false) {
             Some(met) => met,
-            None => match names(&path) {
+            None => match Names::of(&path) {
                 Ok(names) => {
                     levels.push(Level { path, key, names });
                     continue;
@@ -84,16 +133,6 @@ pub(super) fn walk(root: &Path, single: Option<&Path>, send: &mpsc::Sender<Met>)
             return;
         }
     }
-}
-
-/// The names in a folder, sorted. Only one folder of each depth is held at a time.
-fn names(folder: &Path) -> io::Result<std::vec::IntoIter<OsString>> {
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        names.push(entry?.file_name());
-    }
-    names.sort_unstable();
-    Ok(names.into_iter())
 }
 
 /// What a path is; `None` for a folder. A link is not followed.
