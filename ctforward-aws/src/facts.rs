@@ -136,6 +136,17 @@ pub(crate) fn clean(text: &str) -> String {
 }
 
 fn without_secrets(word: &str) -> String {
+    // A secret key has 40 such characters, a session token hundreds; a server may
+    // echo either. ARNs and host names have others between.
+    let mut run = 0;
+    let long = word.bytes().any(|b| {
+        let plain = b.is_ascii_alphanumeric() || matches!(b, b'/' | b'+' | b'=');
+        run = if plain { run + 1 } else { 0 };
+        run >= 40
+    });
+    if long && !word.contains("://") {
+        return "[left out]".to_owned();
+    }
     let Some((scheme, rest)) = word.split_once("://") else {
         return word.to_owned();
     };
@@ -146,4 +157,18 @@ fn without_secrets(word: &str) -> String {
     };
     let host = authority.rsplit('@').next().unwrap_or_default();
     format!("{scheme}://{host}{path}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::clean;
+
+    #[test]
+    fn what_may_be_a_credential_is_left_out_and_names_are_kept() {
+        let key = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+        let arn = "arn:aws:iam::111122223333:role/a-role-with-a-long-name-that-says-what-it-is-for";
+        assert_eq!(clean(&format!("x {key} y")), "x [left out] y");
+        assert_eq!(clean(arn), arn);
+        assert_eq!(clean("https://u:p@host/path?sig=x"), "https://host/path");
+    }
 }

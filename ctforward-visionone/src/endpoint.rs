@@ -12,6 +12,7 @@ pub(crate) struct Endpoint {
     url: Url,
     shown: String,
     loopback: bool,
+    secrets: Vec<String>,
 }
 
 impl Endpoint {
@@ -59,6 +60,7 @@ impl Endpoint {
             ));
         }
         Ok(Self {
+            secrets: secrets(&url),
             url,
             shown,
             loopback,
@@ -79,9 +81,10 @@ impl Endpoint {
         self.loopback
     }
 
-    /// The query, which may hold a secret.
-    pub(crate) fn query(&self) -> Option<&str> {
-        self.url.query()
+    /// What of the address may be secret: its query, and each value in it as it
+    /// stands and decoded. (Shorter values would hide half of what a server says.)
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &str> {
+        self.secrets.iter().map(String::as_str)
     }
 
     /// Where a `Location` header of this endpoint points, safe to print.
@@ -113,6 +116,18 @@ fn shown(url: &Url) -> String {
     let port = url.port().map(|p| format!(":{p}")).unwrap_or_default();
     let text = format!("{}://{host}{port}{}", url.scheme(), url.path());
     excerpt(&printable(&text), 512)
+}
+
+fn secrets(url: &Url) -> Vec<String> {
+    let Some(query) = url.query().filter(|query| !query.is_empty()) else {
+        return Vec::new();
+    };
+    let raw = query.split('&').filter_map(|pair| pair.split_once('='));
+    let raw = raw.map(|(_, value)| value.to_owned());
+    let decoded = url.query_pairs().map(|(_, value)| value.into_owned());
+    let mut secrets = vec![query.to_owned()];
+    secrets.extend(raw.chain(decoded).filter(|value| value.len() >= 4));
+    secrets
 }
 
 #[cfg(test)]
@@ -171,6 +186,17 @@ mod tests {
                 "{said}"
             );
         }
+    }
+
+    #[test]
+    fn each_value_of_the_query_is_a_secret_as_it_stands_and_decoded() {
+        let endpoint = Endpoint::parse("https://in.example/x?k=s3cr3t&q=abc%25def&v=1", false);
+        let endpoint = endpoint.map_err(|e| e.to_string()).unwrap();
+        let secrets: Vec<&str> = endpoint.secrets().collect();
+        for expected in ["k=s3cr3t&q=abc%25def&v=1", "s3cr3t", "abc%25def", "abc%def"] {
+            assert!(secrets.contains(&expected), "{expected}: {secrets:?}");
+        }
+        assert!(!secrets.contains(&"1"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `forward`: the main job.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -42,10 +43,7 @@ pub async fn run(args: Forward) -> Result<ExitCode, Failure> {
         .collect::<Result<_, _>>()?;
     let window = Window::of(&args.select, &console, &zone)?;
     let keys = window.keys(&args.select);
-    let retry = RetryPolicy::default().with_give_up_after(Some(times::duration(
-        "--give-up-after",
-        &args.tune.give_up_after,
-    )?));
+    let retry = RetryPolicy::default().with_give_up_after(Some(give_up_after(&args.tune)?));
     check(&args.select, &args.tune)?;
     let sink = sink(&args).await?;
     let limits = limits(&args.tune, sink.limits().bytes)?;
@@ -82,14 +80,16 @@ pub async fn run(args: Forward) -> Result<ExitCode, Failure> {
     drop(following);
     signals.abort();
 
+    if report.without_time > 0 {
+        let without = grouped(report.without_time);
+        console.line(&format!(
+            "note: {without} files carry no time in their keys and were taken all the same"
+        ));
+    }
+    if report.files.seen == 0 {
+        console.line("note: there was no file at all; check the source's name and prefix");
+    }
     for stats in &listings {
-        let counts = stats.get();
-        if counts.without_time > 0 {
-            let without = grouped(counts.without_time);
-            console.line(&format!(
-                "note: {without} keys carry no time and were taken all the same"
-            ));
-        }
         for account in stats.absent_accounts() {
             let account = printable(&account);
             console.line(&format!("note: no folder of account {account} was met"));
@@ -97,7 +97,7 @@ pub async fn run(args: Forward) -> Result<ExitCode, Failure> {
     }
     match args.report {
         ReportForm::Json => match serde_json::to_string(&report) {
-            Ok(json) => say!("{json}"),
+            Ok(json) => printed(&json)?,
             Err(error) => return Err(Failure::work(format!("the report: {error}"))),
         },
         // Standard output is the records'.
@@ -106,6 +106,16 @@ pub async fn run(args: Forward) -> Result<ExitCode, Failure> {
     }
     let would_keep = if args.dry_run { naming.count() } else { 0 };
     Ok(conclude(&report, &console, would_keep))
+}
+
+/// Prints the report; a program that reads it must not take its absence for success.
+fn printed(json: &str) -> Result<(), Failure> {
+    match writeln!(std::io::stdout(), "{json}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::work(
+            format!("the report could not be printed: {error}"),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The times between which files and records are taken.
@@ -167,6 +177,10 @@ impl Window {
         }
         keys
     }
+}
+
+fn give_up_after(tune: &Tune) -> Result<Duration, Failure> {
+    times::duration("--give-up-after", &tune.give_up_after)
 }
 
 /// Values that can only be mistakes.
@@ -243,7 +257,11 @@ async fn sink(args: &Forward) -> Result<Box<dyn Sink>, Failure> {
         .request_bytes(tune.batch_bytes)
         .gzip(tune.gzip)
         .final_newline(tune.final_newline)
-        .allow_plain_http(tune.allow_plain_http);
+        .allow_plain_http(tune.allow_plain_http)
+        // No answer is waited for longer than without any delivery is given up.
+        .request_timeout(
+            give_up_after(tune)?.clamp(Duration::from_secs(1), Duration::from_secs(60)),
+        );
     for header in &tune.headers {
         let Some((name, value)) = header.split_once(':') else {
             return Err(Failure::usage("--header is NAME:VALUE"));

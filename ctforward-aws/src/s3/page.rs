@@ -99,6 +99,15 @@ fn decode(output: ListObjectsV2Output) -> Result<Page> {
             Ok(text)
         }
     };
+    // An answer that breaks off within its XML reads as a shorter page; it still
+    // says how much it was to hold.
+    let held = output.contents().len() + output.common_prefixes().len();
+    let announced = output.key_count.and_then(|n| usize::try_from(n).ok());
+    if announced.is_some_and(|announced| held < announced) {
+        return Err(broken(
+            "a listing's page holds fewer keys than it announces",
+        ));
+    }
     let mut page = Page {
         objects: Vec::with_capacity(output.contents().len()),
         folders: Vec::with_capacity(output.common_prefixes().len()),
@@ -189,6 +198,10 @@ mod tests {
         );
         let empty = truncated.next_continuation_token("");
         assert!(decode(empty.build()).is_err());
+        let cut = ListObjectsV2Output::builder()
+            .key_count(2)
+            .contents(Object::builder().key("a").build());
+        assert!(decode(cut.build()).unwrap_err().is_retryable());
         let nameless = ListObjectsV2Output::builder().contents(Object::builder().build());
         assert!(decode(nameless.build()).is_err());
     }

@@ -52,7 +52,7 @@ impl<S: Sink> Sink for SplitSink<S> {
     async fn deliver(&self, batch: &Batch) -> Result<Delivery> {
         let mut whole = Delivery::accepted();
         let mut refusal: Option<Error> = None;
-        let mut accepted = 0;
+        let (mut accepted, mut refused) = (0, 0);
         let trusted = self.guard().last_accepted();
         // Ranges still to be sent, the next one last.
         let mut todo: Vec<Range<usize>> = std::iter::once(0..batch.len()).collect();
@@ -70,6 +70,7 @@ impl<S: Sink> Sink for SplitSink<S> {
                     let place = |index: usize| range.start + index;
                     let again: Vec<usize> = delivery.again.into_iter().map(place).collect();
                     accepted += part.len() - delivery.rejected.len() - again.len();
+                    refused += delivery.rejected.len();
                     for rejection in delivery.rejected {
                         let index = place(rejection.index);
                         whole.rejected.push(Rejection { index, ..rejection });
@@ -105,19 +106,25 @@ impl<S: Sink> Sink for SplitSink<S> {
             } else {
                 let rejection = Rejection::new(range.start, error.message().to_owned());
                 whole.rejected.push(rejection);
-                refusal = Some(error);
-                if accepted == 0 && !trusted && whole.rejected.len() >= DOUBTFUL {
-                    return Err(refuses_too_much(refusal.as_ref()));
+                // A record that is too large by itself says nothing of the others.
+                if error.kind() == ErrorKind::Rejected {
+                    refused += 1;
+                    refusal = Some(error);
+                    if accepted == 0 && !trusted && refused >= DOUBTFUL {
+                        return Err(refuses_too_much(refusal.as_ref()));
+                    }
                 }
             }
         }
         // A batch that only broke off says nothing about refusals.
-        let refused = whole.rejected.len();
         if accepted + refused > 0 && !self.guard().believe(accepted as u64, refused as u64) {
             return Err(refuses_too_much(refusal.as_ref()));
         }
         whole.again.sort_unstable();
-        debug_assert_eq!(accepted + refused + whole.again.len(), batch.len());
+        debug_assert_eq!(
+            accepted + whole.rejected.len() + whole.again.len(),
+            batch.len()
+        );
         if whole.again.len() == batch.len()
             && let Some(error) = whole.again_because.take()
         {
@@ -238,6 +245,16 @@ mod tests {
             prop_assert!(delivery.is_complete());
             prop_assert_eq!(sink.inner.taken.lock().unwrap().len(), n);
         }
+    }
+
+    #[test]
+    fn a_record_too_large_by_itself_is_refused_though_nothing_else_was_accepted() {
+        let sink = SplitSink::new(Picky {
+            bytes: Some(3),
+            ..Picky::default()
+        });
+        let delivery = run(sink.deliver(&batch(1))).unwrap();
+        assert_eq!(delivery.rejected.len(), 1);
     }
 
     #[test]

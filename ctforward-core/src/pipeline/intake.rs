@@ -266,7 +266,11 @@ impl IntakeLoop {
                     && matches!(crate::key::classify(key), crate::key::KeyClass::Folder(_));
                 (!(file.named && by_service || by_content)).then_some(why)
             }
-            _ => None,
+            Admission::TakeWithoutTime => {
+                self.run.state().report.without_time += 1;
+                None
+            }
+            Admission::Take => None,
         }
     }
 

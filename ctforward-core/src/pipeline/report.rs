@@ -21,6 +21,8 @@ pub struct Report {
     pub filtered_by: BTreeMap<String, u64>,
     /// Files skipped, by the reason.
     pub skipped_because: BTreeMap<String, u64>,
+    /// Files taken although a time range is set and their keys carry no time.
+    pub without_time: u64,
     /// How long it ran, in seconds.
     pub seconds: f64,
     /// Files that are not finished, the first thousand of them, each with the reason.

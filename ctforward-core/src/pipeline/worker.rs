@@ -371,7 +371,12 @@ impl Worker {
             classify(&object.id.key),
             KeyClass::Unknown | KeyClass::Other { .. }
         );
-        if no_log && by_chance && !self.named && self.held.records() == 0 {
+        // JSON that is something else is passed over under any name; what is no
+        // JSON though its name says so is damaged.
+        let key = object.id.key.to_ascii_lowercase();
+        let damaged = !matches!(error, ReadError::NotCloudTrail { .. })
+            && (key.ends_with(".json") || key.ends_with(".json.gz"));
+        if no_log && by_chance && !damaged && !self.named && self.held.records() == 0 {
             return ReadEnd::Skip("not a CloudTrail log file");
         }
         let reason = match error {

@@ -587,6 +587,8 @@ async fn what_is_no_log_file_is_skipped_by_listing_and_quarantined_when_named_or
         (item("notes.csv", csv.clone()), files(0, 1, 0, 0)),
         (item("snapshot.json", foreign.clone()), files(0, 1, 0, 0)),
         (item("empty.txt", *b""), files(0, 1, 0, 0)),
+        (item("empty.json.gz", *b""), files(0, 0, 1, 0)),
+        (item("damaged.json.gz", *b"\x1e\x8b\x08"), files(0, 0, 1, 0)),
         (item("any-name.json", good.clone()), files(1, 0, 0, 0)),
         (
             item("any-name.json", *b"{\"Records\":[{}"),

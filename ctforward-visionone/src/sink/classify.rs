@@ -154,7 +154,10 @@ impl Judge<'_> {
     /// What the server said, without secrets, cut and safe to print.
     fn said(&self, body: &[u8]) -> String {
         // Taken out before anything is cut, or a cut could leave half a secret.
-        let text = redact(String::from_utf8_lossy(body).trim(), self.secrets);
+        let text = redact(
+            unescaped(&String::from_utf8_lossy(body)).trim(),
+            self.secrets,
+        );
         let error = serde_json::from_slice::<Value>(without_mark(body)).ok();
         let parts = error.as_ref().and_then(|v| v.get("error")).map(|e| {
             ["code", "message"]
@@ -182,15 +185,10 @@ fn is_html(answer: &Answer<'_>) -> bool {
             || essence.eq_ignore_ascii_case("application/xhtml+xml")
     });
     let start = without_mark(answer.body.trim_ascii_start()).trim_ascii_start();
-    // An empty page is none: some frameworks call every body text/html.
-    (by_header && !start.is_empty())
-        || [&b"<!doctype html"[..], b"<html", b"<head", b"<body"]
-            .iter()
-            .any(|tag| {
-                start
-                    .get(..tag.len())
-                    .is_some_and(|s| s.eq_ignore_ascii_case(tag))
-            })
+    // An empty page is none: some frameworks call every body text/html. Anything
+    // that begins as a tag, a comment or a declaration is a page, or XML, and
+    // neither is known as an acceptance.
+    (by_header && !start.is_empty()) || start.starts_with(b"<")
 }
 
 enum Found {
@@ -202,6 +200,10 @@ enum Found {
 /// misspelt as the vendor's own specification once does.
 fn find_error(body: &[u8]) -> Found {
     let body = without_mark(body.trim_ascii());
+    // Text in another encoding cannot be looked into.
+    if body.contains(&0) || body.starts_with(b"\xff\xfe") || body.starts_with(b"\xfe\xff") {
+        return Found::Error { code: None };
+    }
     match serde_json::from_slice::<Value>(body) {
         Ok(Value::Array(items)) => items
             .iter()
@@ -210,7 +212,7 @@ fn find_error(body: &[u8]) -> Found {
         Ok(value) => error_of(&value).unwrap_or(Found::Nothing),
         // Cut or not quite JSON, and it names an error: nothing that can be called accepted.
         Err(_) if body.starts_with(b"{") || body.starts_with(b"[") => {
-            let text = String::from_utf8_lossy(body);
+            let text = unescaped(&String::from_utf8_lossy(body)).to_ascii_lowercase();
             if text.contains("\"error") || text.contains("\"errror") {
                 Found::Error { code: None }
             } else {
@@ -222,18 +224,59 @@ fn find_error(body: &[u8]) -> Found {
 }
 
 fn error_of(value: &Value) -> Option<Found> {
-    let error = ["error", "errror", "errors"]
+    let named = |key: &str| {
+        ["error", "errror", "errors"]
+            .iter()
+            .any(|e| key.eq_ignore_ascii_case(e))
+    };
+    let tells = |error: &&Value| match error {
+        Value::Null | Value::Bool(false) => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Number(number) => number.as_u64() != Some(0),
+        Value::Bool(true) | Value::Object(_) => true,
+    };
+    let members = value.as_object()?;
+    let here = members
         .iter()
-        .filter_map(|key| value.get(key))
-        .find(|error| match error {
-            Value::Null | Value::Bool(false) => false,
-            Value::String(text) => !text.is_empty(),
-            Value::Array(items) => !items.is_empty(),
-            Value::Number(number) => number.as_u64() != Some(0),
-            Value::Bool(true) | Value::Object(_) => true,
-        })?;
+        .filter(|(key, _)| named(key))
+        .map(|(_, v)| v)
+        .find(tells);
+    // Or one level down, as in {"result":{"error":{…}}}.
+    let below = || {
+        members
+            .values()
+            .filter_map(Value::as_object)
+            .flat_map(|inner| inner.iter())
+            .filter(|(key, _)| named(key))
+            .map(|(_, v)| v)
+            .find(tells)
+    };
+    let error = here.or_else(below)?;
     let code = error.get("code").and_then(Value::as_str).map(str::to_owned);
     Some(Found::Error { code })
+}
+
+/// The text with `\\uXXXX` escapes read: what hides in them is found, and hidden.
+fn unescaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("\\u") {
+        let (before, escape) = rest.split_at(at);
+        out.push_str(before);
+        let code = escape
+            .get(2..6)
+            .and_then(|hex| u32::from_str_radix(hex, 16).ok());
+        if let Some(c) = code.and_then(char::from_u32) {
+            out.push(c);
+            rest = &escape[6..];
+        } else {
+            out.push_str("\\u");
+            rest = &escape[2..];
+        }
+    }
+    out.push_str(rest);
+    out
 }
 
 #[cfg(test)]
@@ -360,6 +403,43 @@ mod tests {
             ..answer(200, "aaaa")
         };
         assert_eq!(judged(&cut, &[]).unwrap_err().kind(), Unavailable);
+    }
+
+    #[test]
+    fn pages_and_errors_in_disguise_are_no_acceptance() {
+        let utf16: Vec<u8> = "{\"error\":1}"
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        let bodies: [&[u8]; 10] = [
+            b"<!-- x --><!DOCTYPE html><html>",
+            b"<?xml version=\"1.0\"?><!DOCTYPE html>",
+            b"<title>Sign in</title>",
+            b"\xef\xbb\xbf <p>hi</p>",
+            b"\xff\xfe<\0h\0",
+            b"{\"Error\":{\"code\":\"x\"}}",
+            b"{\"result\":{\"error\":{\"code\":\"x\"}}}",
+            b"{\"\\u0065rror\":{}} x",
+            b"[{\"ERRORS\":[1]}]",
+            &utf16,
+        ];
+        for body in bodies {
+            let mut answer = answer(200, "");
+            answer.body = body;
+            assert!(
+                judged(&answer, &[]).is_err(),
+                "{}",
+                String::from_utf8_lossy(body)
+            );
+        }
+    }
+
+    #[test]
+    fn a_secret_in_escapes_is_hidden_too() {
+        let body = r#"{"msg":"\u0050\u004fSTED-WITH-tok\u0065n-0123456789"}"#;
+        let error = judged(&answer(401, body), &["POSTED-WITH-token-0123456789"]).unwrap_err();
+        assert!(error.message().contains("[secret]"), "{error}");
+        assert!(!error.message().contains("0123456789"), "{error}");
     }
 
     #[test]

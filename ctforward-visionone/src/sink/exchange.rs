@@ -134,7 +134,7 @@ impl VisionOneSink {
 
     fn secrets<'a>(&'a self, token: &'a Secret) -> Vec<&'a str> {
         let mut secrets = vec![token.expose()];
-        secrets.extend(self.endpoint.query());
+        secrets.extend(self.endpoint.secrets());
         secrets
     }
 }

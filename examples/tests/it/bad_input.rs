@@ -71,6 +71,9 @@ async fn bad_dates_durations_zones_and_sources() {
         (["--give-up-after", "soon"], "--give-up-after"),
         (["--tz", "Mars/Olympus"], "--tz"),
         (["--batch-bytes", "10"], "--batch-bytes"),
+        (["--concurrency", "99999999999"], "--concurrency"),
+        (["--account", "12345"], "12 digits"),
+        (["--linger", "99999999999999d"], "--linger"),
     ] {
         let mut all = vec!["forward", ".", "--dry-run"];
         all.extend_from_slice(&args);

@@ -179,6 +179,8 @@ async fn a_dry_run_sends_nothing_and_leaves_all_records_undecided() {
     assert_eq!(ran.json()["records"]["undecided"], 8);
     assert_eq!(ran.json()["records"]["in"], 8);
     assert_eq!(standin.counts().requests, 0);
+    let ran = run(["forward", root, "--dry-run", "--region", "us-east1"]).await;
+    assert!(ran.stderr.contains("left out every file"), "{}", ran.stderr);
     // It needs neither endpoint nor token.
     let mut bare = cli();
     bare.env_remove("VISIONONE_INGEST_TOKEN");
@@ -425,7 +427,11 @@ async fn an_endpoint_that_is_down_is_given_up_in_time_with_status_1() {
     .await;
     assert_eq!(ran.status, 1, "{ran:?}");
     assert!(began.elapsed() < Duration::from_secs(30));
-    assert!(ran.stderr.contains("given up after 2 s"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("nothing was accepted for 2 s"),
+        "{}",
+        ran.stderr
+    );
     assert_eq!(ran.json()["records"]["undecided"], 8);
     assert_eq!(ran.json()["files"]["failed"], 4);
     ran.assert_no_secret();
