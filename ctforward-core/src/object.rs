@@ -34,7 +34,7 @@ impl ObjectId {
     }
 }
 
-/// `s3://bucket/key`, or `file:///root/key`, safe to print.
+/// `s3://bucket/key`, or `file:///folder/key`, safe to print.
 impl fmt::Display for ObjectId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bucket = printable(&self.bucket);

@@ -8,6 +8,7 @@
 
 mod batcher;
 mod books;
+mod held;
 mod intake;
 mod limits;
 mod report;

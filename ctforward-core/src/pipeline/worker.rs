@@ -1,19 +1,19 @@
 //! Reading one file: open, inflate, split, stages, batch.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::batcher::Line;
+use super::held::{Bad, Element, Held};
 use super::run::Run;
 use super::track::{ReadEnd, Track, Unreadable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{KeyClass, classify};
 use crate::ledger::Resume;
 use crate::quarantine::{Kept, QuarantineEntry, Reason};
-use crate::read::{self, LogReader, Oversized, ReadError, Step};
+use crate::read::{self, LogReader, ReadError, Step};
 use crate::source::{Open, Opened};
 use crate::stage::Verdict;
 
@@ -34,83 +34,6 @@ pub(super) struct Worker {
     streaming: bool,
     /// A record that was made one line.
     line: Vec<u8>,
-}
-
-/// Records and counts of a file whose end was not seen yet.
-///
-/// Such a file has no more inflated bytes than may be held back, so each number
-/// fits 32 bits, and what is held is bounded: `body` by that size, `elements` by
-/// eight times it, were the file to hold nothing but one-byte elements.
-#[derive(Default)]
-struct Held {
-    body: Vec<u8>,
-    elements: Vec<HeldElement>,
-    filtered: BTreeMap<Arc<str>, u64>,
-    resumed: u64,
-    /// Every element taken starts before this.
-    next: u64,
-}
-
-#[derive(Clone, Copy)]
-struct HeldElement {
-    /// Where its bytes end in `body`.
-    end: u32,
-    /// Its place and length in the file.
-    offset: u32,
-    length: u32,
-    /// Why it is not to be sent, if so.
-    bad: Option<Reason>,
-}
-
-impl Held {
-    #[allow(
-        clippy::cast_possible_truncation,
-        reason = "a file held back is far below 4 GiB"
-    )]
-    fn take(&mut self, offset: u64, element: Element<'_>) {
-        let mut push = |bytes: &[u8], length: u32, bad| {
-            self.body.extend_from_slice(bytes);
-            self.elements.push(HeldElement {
-                end: self.body.len() as u32,
-                offset: offset as u32,
-                length,
-                bad,
-            });
-        };
-        match element {
-            Element::Line(line) => push(line.bytes, line.length, None),
-            Element::Bad(bad) => push(bad.bytes, bad.bytes.len() as u32, Some(bad.reason)),
-            // Of these nothing was kept but their hash.
-            Element::Oversized(big) => push(
-                &big.sha256,
-                big.length.min(u64::from(u32::MAX)) as u32,
-                Some(Reason::OverReaderCap),
-            ),
-            Element::Filtered(rule) => *self.filtered.entry(rule).or_default() += 1,
-            Element::Resumed => self.resumed += 1,
-        }
-        self.next = offset + 1;
-    }
-
-    fn records(&self) -> u64 {
-        self.elements.len() as u64 + self.filtered.values().sum::<u64>()
-    }
-}
-
-/// One element of a file, as far as this module looks at it.
-enum Element<'a> {
-    Line(Line<'a>),
-    Bad(Bad<'a>),
-    Oversized(Oversized),
-    Filtered(Arc<str>),
-    Resumed,
-}
-
-/// An element that is not to be sent.
-#[derive(Clone, Copy)]
-struct Bad<'a> {
-    bytes: &'a [u8],
-    reason: Reason,
 }
 
 impl Worker {

@@ -6,6 +6,7 @@
     reason = "a test that fails may panic where it likes"
 )]
 
+mod delivery;
 mod oracle;
 mod parts;
 mod pipeline;
