@@ -119,7 +119,7 @@ fn shown(url: &Url) -> String {
 }
 
 fn secrets(url: &Url) -> Vec<String> {
-    let Some(query) = url.query().filter(|query| !query.is_empty()) else {
+    let Some(query) = url.query().filter(|query| query.len() >= 4) else {
         return Vec::new();
     };
     let raw = query.split('&').filter_map(|pair| pair.split_once('='));

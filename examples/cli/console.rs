@@ -1,11 +1,13 @@
 //! Standard error while a progress bar may be on it, and the progress bar.
 
+use std::collections::VecDeque;
 use std::io::{IsTerminal, Write as _};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use ctforward_core::ObjectId;
 use ctforward_core::pipeline::Progress;
 use ctforward_core::quarantine::{Kept, Quarantine, QuarantineEntry};
 use ctforward_core::text::printable;
@@ -98,11 +100,17 @@ pub struct Naming {
     console: Console,
     dry_run: bool,
     count: Arc<AtomicU64>,
+    /// Files named last.
+    files: Arc<Mutex<VecDeque<ObjectId>>>,
 }
 
-/// How many are named one by one. A file of nothing but bad records, made to
-/// flood a disk with messages, has no more of them.
+/// How many records are named one by one. A file of nothing but bad records, made
+/// to flood a disk with messages, has no more of them. What concerns a whole file
+/// is always named, and so is the first bad record of each.
 const NAMED: u64 = 10_000;
+
+/// More than are read at the same time.
+const LAST_FILES: usize = 512;
 
 impl Naming {
     pub fn new(console: Console, dry_run: bool) -> Self {
@@ -110,6 +118,7 @@ impl Naming {
             console,
             dry_run,
             count: Arc::default(),
+            files: Arc::default(),
         }
     }
 
@@ -123,11 +132,21 @@ impl Naming {
 impl Quarantine for Naming {
     async fn put(&self, entry: &QuarantineEntry) -> ctforward_core::Result<()> {
         let before = self.count.fetch_add(1, Ordering::Relaxed);
+        let whole = matches!(entry.kept, Kept::Reference { length: 0, .. });
+        let new = {
+            let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+            let new = !files.contains(&entry.object.id);
+            if new {
+                files.truncate(LAST_FILES - 1);
+                files.push_front(entry.object.id.clone());
+            }
+            new
+        };
         if before == NAMED {
             self.console
-                .line("more is not named here; the report has the count");
+                .line("from here on only the first record of each file is named; the report has the counts");
         }
-        if before >= NAMED {
+        if before >= NAMED && !whole && !new {
             return Ok(());
         }
         let what = if self.dry_run {

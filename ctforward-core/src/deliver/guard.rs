@@ -17,6 +17,8 @@ pub struct RefusalGuard {
     batches: VecDeque<(u64, u64)>,
     accepted: u64,
     refused: u64,
+    /// Records too large by themselves since any record was accepted.
+    large: usize,
 }
 
 impl Default for RefusalGuard {
@@ -37,7 +39,15 @@ impl RefusalGuard {
             batches: VecDeque::new(),
             accepted: 0,
             refused: 0,
+            large: 0,
         }
+    }
+
+    /// Records found too large by themselves since any record was accepted. (Size
+    /// says nothing of other records, but a sink to which everything is too large
+    /// is no sink.)
+    pub(crate) fn large_since_accepted(&self) -> usize {
+        self.large
     }
 
     /// Whether the batch decided last accepted any record.
@@ -48,7 +58,11 @@ impl RefusalGuard {
     }
 
     /// Takes note of a batch; `false` where its refusals are not to be believed.
-    pub(crate) fn believe(&mut self, accepted: u64, refused: u64) -> bool {
+    pub(crate) fn believe(&mut self, accepted: u64, refused: u64, large: usize) -> bool {
+        self.large = if accepted > 0 { 0 } else { self.large + large };
+        if accepted + refused == 0 {
+            return true;
+        }
         let alone = accepted == 0 && !self.last_accepted();
         self.batches.push_back((accepted, refused));
         self.accepted += accepted;
@@ -75,24 +89,27 @@ mod tests {
     #[test]
     fn one_refused_among_accepted_is_believed_and_nothing_but_refusals_is_not() {
         let mut guard = RefusalGuard::default();
-        assert!(!guard.clone().believe(0, 5), "the first batch, all refused");
-        assert!(guard.believe(99, 1));
-        assert!(guard.believe(0, 1), "after a batch that was accepted");
-        assert!(!guard.believe(0, 1), "the second in a row");
-        assert!(guard.believe(10, 0));
-        assert!(guard.believe(10, 1));
+        assert!(
+            !guard.clone().believe(0, 5, 0),
+            "the first batch, all refused"
+        );
+        assert!(guard.believe(99, 1, 0));
+        assert!(guard.believe(0, 1, 0), "after a batch that was accepted");
+        assert!(!guard.believe(0, 1, 0), "the second in a row");
+        assert!(guard.believe(10, 0, 0));
+        assert!(guard.believe(10, 1, 0));
     }
 
     #[test]
     fn too_large_a_share_of_the_last_records_is_not_believed() {
         let mut guard = RefusalGuard::default();
         for _ in 0..10 {
-            assert!(guard.believe(990, 10));
+            assert!(guard.believe(990, 10, 0));
         }
-        assert!(!guard.believe(990, 11), "111 of the last 11,001");
+        assert!(!guard.believe(990, 11, 0), "111 of the last 11,001");
         for _ in 0..12 {
-            guard.believe(1000, 0);
+            guard.believe(1000, 0, 0);
         }
-        assert!(guard.believe(990, 10), "the old ones left the window");
+        assert!(guard.believe(990, 10, 0), "the old ones left the window");
     }
 }

@@ -52,23 +52,29 @@ impl<S: Sink> Sink for SplitSink<S> {
     async fn deliver(&self, batch: &Batch) -> Result<Delivery> {
         let mut whole = Delivery::accepted();
         let mut refusal: Option<Error> = None;
-        let (mut accepted, mut refused) = (0, 0);
-        let trusted = self.guard().last_accepted();
+        let mut accepted = 0;
+        let (trusted, large_before) = {
+            let guard = self.guard();
+            (guard.last_accepted(), guard.large_since_accepted())
+        };
+        // Records refused for their content, and for their size by themselves.
+        let (mut refused, mut large) = (0, 0);
+        let mut probed = false;
         // Ranges still to be sent, the next one last.
         let mut todo: Vec<Range<usize>> = std::iter::once(0..batch.len()).collect();
         while let Some(range) = todo.pop() {
             let part = batch.sub(range.clone());
             let error = match self.inner.deliver(&part).await {
-                Ok(delivery) => {
-                    if !delivery.fits(part.len()) {
-                        return Err(Error::new(
-                            ErrorKind::Other,
-                            "sink",
-                            "it named records that the batch has not, or one twice",
-                        ));
-                    }
+                Ok(delivery) if !delivery.fits(part.len()) => {
+                    return Err(Error::new(
+                        ErrorKind::Other,
+                        "sink",
+                        "it named records that the batch has not, or one twice",
+                    ));
+                }
+                Ok(mut delivery) => {
                     let place = |index: usize| range.start + index;
-                    let again: Vec<usize> = delivery.again.into_iter().map(place).collect();
+                    let again: Vec<usize> = delivery.again.drain(..).map(place).collect();
                     accepted += part.len() - delivery.rejected.len() - again.len();
                     refused += delivery.rejected.len();
                     for rejection in delivery.rejected {
@@ -76,19 +82,23 @@ impl<S: Sink> Sink for SplitSink<S> {
                         whole.rejected.push(Rejection { index, ..rejection });
                     }
                     match delivery.again_because {
+                        // Nothing of it was taken: as if it had been refused as a whole.
+                        Some(error) if splits(&error) && again.len() == part.len() => error,
                         // What is left of a part that was taken in part is a smaller batch.
-                        Some(error) if splits(&error) && again.len() < part.len() => {
-                            todo.extend(again.into_iter().rev().map(|index| index..index + 1));
+                        Some(error) if splits(&error) => {
+                            todo.extend(runs(&again).into_iter().rev());
+                            continue;
                         }
                         // Not this part alone: what comes next would fail the same way.
-                        Some(error) => {
+                        because => {
                             whole.again.extend(again);
-                            whole.again.extend(todo.drain(..).flatten());
-                            whole.again_because = Some(error);
+                            if because.is_some() {
+                                whole.again.extend(todo.drain(..).flatten());
+                                whole.again_because = because;
+                            }
+                            continue;
                         }
-                        None => whole.again.extend(again),
                     }
-                    continue;
                 }
                 Err(error) => error,
             };
@@ -96,28 +106,48 @@ impl<S: Sink> Sink for SplitSink<S> {
                 whole.again.extend(range);
                 whole.again.extend(todo.drain(..).flatten());
                 whole.again_because = Some(error);
-            } else if range.len() > 1 {
+                continue;
+            }
+            if range.len() > 1 {
                 let middle = range.start + range.len() / 2;
                 todo.push(middle..range.end);
                 todo.push(range.start..middle);
                 if error.kind() == ErrorKind::Rejected {
                     refusal = Some(error);
                 }
+                continue;
+            }
+            let rejection = Rejection::new(range.start, error.message().to_owned());
+            whole.rejected.push(rejection);
+            if error.kind() == ErrorKind::Rejected {
+                refused += 1;
             } else {
-                let rejection = Rejection::new(range.start, error.message().to_owned());
-                whole.rejected.push(rejection);
-                // A record that is too large by itself says nothing of the others.
-                if error.kind() == ErrorKind::Rejected {
-                    refused += 1;
-                    refusal = Some(error);
-                    if accepted == 0 && !trusted && refused >= DOUBTFUL {
-                        return Err(refuses_too_much(refusal.as_ref()));
+                large += 1;
+            }
+            refusal = Some(error);
+            let many = refused >= DOUBTFUL && !trusted || large_before + large >= DOUBTFUL;
+            if accepted == 0 && many {
+                // One record from the other end decides whether it takes any at all.
+                match todo.first_mut() {
+                    Some(rest) if !probed && rest.start < rest.end => {
+                        probed = true;
+                        rest.end -= 1;
+                        let last = rest.end..rest.end + 1;
+                        todo.retain(|range| range.start < range.end);
+                        todo.push(last);
                     }
+                    _ => return Err(refuses_too_much(refusal.as_ref())),
                 }
             }
         }
-        // A batch that only broke off says nothing about refusals.
-        if accepted + refused > 0 && !self.guard().believe(accepted as u64, refused as u64) {
+        // A batch that broke off with nothing accepted says nothing about refusals.
+        if accepted == 0 && !whole.again.is_empty() {
+            return Err(whole.again_because.take().unwrap_or_else(|| {
+                Error::new(ErrorKind::Unavailable, "sink", "no record was taken")
+                    .with_retry(crate::Retry::Backoff)
+            }));
+        }
+        if !self.guard().believe(accepted as u64, refused as u64, large) {
             return Err(refuses_too_much(refusal.as_ref()));
         }
         whole.again.sort_unstable();
@@ -125,13 +155,20 @@ impl<S: Sink> Sink for SplitSink<S> {
             accepted + whole.rejected.len() + whole.again.len(),
             batch.len()
         );
-        if whole.again.len() == batch.len()
-            && let Some(error) = whole.again_because.take()
-        {
-            return Err(error);
-        }
         Ok(whole)
     }
+}
+
+/// Ascending indices as ranges of those that follow each other.
+fn runs(indices: &[usize]) -> Vec<Range<usize>> {
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    for &index in indices {
+        match runs.last_mut() {
+            Some(run) if run.end == index => run.end += 1,
+            _ => runs.push(index..index + 1),
+        }
+    }
+    runs
 }
 
 /// Whether a smaller batch may pass where this one did not.
@@ -311,6 +348,46 @@ mod tests {
             delivery.again = vec![batch.len()];
             Ok(delivery)
         }
+    }
+
+    #[test]
+    fn a_sink_for_which_everything_is_too_large_has_only_a_few_put_aside() {
+        let sink = SplitSink::new(Picky {
+            bytes: Some(1),
+            ..Picky::default()
+        });
+        let mut put_aside = 0;
+        let stopped = (0..50).any(|_| match run(sink.deliver(&batch(3))) {
+            Ok(delivery) => {
+                put_aside += delivery.rejected.len();
+                false
+            }
+            Err(_) => true,
+        });
+        assert!(stopped && put_aside < DOUBTFUL, "{put_aside}");
+    }
+
+    #[test]
+    fn bad_records_at_the_head_do_not_condemn_the_good_ones_behind_them() {
+        let sink = SplitSink::new(Picky {
+            bad: (0..20).map(|i| format!("{{\"n\":{i}}}")).collect(),
+            ..Picky::default()
+        });
+        let delivery = run(sink.deliver(&batch(2500))).unwrap();
+        assert_eq!(delivery.rejected.len(), 20);
+        assert_eq!(sink.inner.taken.lock().unwrap().len(), 2480);
+    }
+
+    #[test]
+    fn a_refusal_before_it_broke_off_is_no_verdict() {
+        let sink = SplitSink::new(Picky {
+            bad: std::iter::once("{\"n\":0}".to_owned()).collect(),
+            fail_from: Some(4),
+            ..Picky::default()
+        });
+        let error = run(sink.deliver(&batch(4))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert!(error.is_retryable());
     }
 
     #[test]

@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use super::Pipeline;
 use super::books::FileBooks;
 use super::report::{End, Outcome, Report};
-use super::run::Run;
+use super::run::{LAST_WORDS, Run};
 use super::track::{Holdings, Track};
 use super::worker::Worker;
 use crate::error::{Error, ErrorKind};
@@ -124,6 +124,8 @@ impl Helpers {
                 }
                 tokio::time::sleep(run.limits.drain).await;
                 run.kill.cancel();
+                tokio::time::sleep(LAST_WORDS).await;
+                run.ended.cancel();
             })
         };
         let linger = {
@@ -164,6 +166,7 @@ impl Drop for Helpers {
             task.abort();
         }
         // Where the pipeline's future was dropped, what it began ends too.
+        self.run.ended.cancel();
         self.run.kill.cancel();
         self.run.stop.cancel();
     }
@@ -208,8 +211,13 @@ impl IntakeLoop {
                 Err(error) => {
                     let (since, attempt) = failing.unwrap_or((Instant::now(), 0));
                     failing = Some((since, attempt + 1));
+                    let told = match error.retry() {
+                        crate::Retry::After(told) => told,
+                        _ => Duration::ZERO,
+                    };
                     let limit = self.run.retry.give_up_after;
-                    if !error.is_retryable() || limit.is_some_and(|limit| since.elapsed() > limit) {
+                    let late = since.elapsed().saturating_add(told);
+                    if !error.is_retryable() || limit.is_some_and(|limit| late > limit) {
                         // Files that were taken can still be finished.
                         tracing::error!(%error, "the source ends");
                         self.run.state().source_failed = Some(error);
@@ -279,7 +287,7 @@ impl IntakeLoop {
             // Dropping a receipt is a release.
             Ok(())
         } else {
-            receipt.accept().await
+            self.run.in_time(receipt.accept()).await
         };
         let books = FileBooks::default();
         self.run
@@ -300,10 +308,11 @@ impl IntakeLoop {
             detail,
             Kept::Bytes(bytes),
         );
-        let finished = match self.run.quarantine.put(&entry).await {
+        let put = self.run.in_time(self.run.quarantine.put(&entry)).await;
+        let finished = match put {
             Ok(()) if self.run.dry_run => Ok(()),
-            Ok(()) => receipt.accept().await,
-            Err(error) => match receipt.release(&error, None).await {
+            Ok(()) => self.run.in_time(receipt.accept()).await,
+            Err(error) => match self.run.in_time(receipt.release(&error, None)).await {
                 Ok(()) => Err(error),
                 Err(also) => Err(also),
             },
@@ -329,9 +338,8 @@ impl IntakeLoop {
         let claim = match &self.run.ledger {
             None => Ok(None),
             Some(ledger) => {
-                let claim = ledger
-                    .claim(&object, &self.owner, self.run.limits.lease)
-                    .await;
+                let claim = ledger.claim(&object, &self.owner, self.run.limits.lease);
+                let claim = self.run.in_time(claim).await;
                 claim.map(Some)
             }
         };
@@ -375,7 +383,7 @@ impl IntakeLoop {
             crate::Retry::After(after) => Some(after),
             _ => None,
         };
-        if let Err(error) = receipt.release(&error, after).await {
+        if let Err(error) = self.run.in_time(receipt.release(&error, after)).await {
             tracing::warn!(%error, file = %id, "the file could not be released");
         }
         self.run.enter(id, &FileBooks::default(), Err(error));

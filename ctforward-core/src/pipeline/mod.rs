@@ -248,6 +248,7 @@ impl PipelineBuilder {
                 deliveries: Arc::new(Semaphore::new(self.limits.deliveries)),
                 stop,
                 kill: CancellationToken::new(),
+                ended: CancellationToken::new(),
                 tasks: TaskTracker::new(),
                 file_read: tokio::sync::Notify::new(),
                 progress: Arc::new(Progress::default()),

@@ -26,7 +26,7 @@ use crate::sink::{Delivery, Sink};
 use crate::stage::Stage;
 
 /// How long quarantine, ledger and receipts may take once everything else was ended.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(5);
 
 pub(super) struct Run {
     pub(super) limits: PipelineLimits,
@@ -46,6 +46,8 @@ pub(super) struct Run {
     pub(super) stop: CancellationToken,
     /// What is under way ends now, undecided.
     pub(super) kill: CancellationToken,
+    /// Nothing more can be kept or acknowledged.
+    pub(super) ended: CancellationToken,
     pub(super) tasks: TaskTracker,
     /// Told whenever the reading of a file ended.
     pub(super) file_read: Notify,
@@ -164,17 +166,12 @@ impl Run {
 
     /// Waits for a part that keeps or acknowledges something, but not for ever
     /// once the pipeline is ending.
-    async fn in_time<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+    pub(super) async fn in_time<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::select! {
             biased;
             done = work => done,
-            () = self.too_late() => Err(stopped()),
+            () = self.ended.cancelled() => Err(stopped()),
         }
-    }
-
-    async fn too_late(&self) {
-        self.kill.cancelled().await;
-        tokio::time::sleep(LAST_WORDS).await;
     }
 
     #[tracing::instrument(level = "debug", skip_all, fields(records = sealed.batch.len(), bytes = sealed.batch.bytes()))]

@@ -166,14 +166,23 @@ async fn a_quarantine_that_never_answers_does_not_keep_a_stopped_run_for_ever() 
         }
     }
     let log = Log::default();
-    let source = Script::new([item(&key(1), *b"{\"Records\":[7]}")], &log);
+    let bad = *b"{\"Records\":[7,7,7,7,7,7,7,7,7]}";
+    let items = (0..40).map(|n| item(&key(n), bad));
+    let source = Script::new(items, &log);
     let pipeline = Pipeline::builder(source, answering(&log, |_, _| None)).quarantine(Stuck);
     let stop = CancellationToken::new();
     let running = tokio::spawn(quick(pipeline).build().unwrap().run(stop.clone()));
     tokio::time::sleep(Duration::from_secs(100)).await;
     stop.cancel();
+    let stopped = tokio::time::Instant::now();
     let report = running.await.unwrap();
-    assert_eq!(report.files, files(0, 0, 0, 1));
+    assert!(
+        stopped.elapsed() < Duration::from_secs(40),
+        "{:?}",
+        stopped.elapsed()
+    );
+    assert!(report.balanced());
+    assert_eq!(report.files.failed, report.files.seen);
     assert_eq!(log.count("accept"), 0);
 }
 

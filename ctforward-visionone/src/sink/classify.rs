@@ -229,30 +229,23 @@ fn error_of(value: &Value) -> Option<Found> {
             .iter()
             .any(|e| key.eq_ignore_ascii_case(e))
     };
-    let tells = |error: &&Value| match error {
+    let tells = |key: &str, error: &Value| match error {
         Value::Null | Value::Bool(false) => false,
         Value::String(text) => !text.is_empty(),
         Value::Array(items) => !items.is_empty(),
         Value::Number(number) => number.as_u64() != Some(0),
-        Value::Bool(true) | Value::Object(_) => true,
+        // A map of errors by item may be empty, as a list of them may.
+        Value::Object(map) => !(map.is_empty() && key.eq_ignore_ascii_case("errors")),
+        Value::Bool(true) => true,
     };
     let members = value.as_object()?;
-    let here = members
+    let inner = members.values().filter_map(Value::as_object).flatten();
+    // Here, or one level down, as in {"result":{"error":{…}}}.
+    let error = members
         .iter()
-        .filter(|(key, _)| named(key))
-        .map(|(_, v)| v)
-        .find(tells);
-    // Or one level down, as in {"result":{"error":{…}}}.
-    let below = || {
-        members
-            .values()
-            .filter_map(Value::as_object)
-            .flat_map(|inner| inner.iter())
-            .filter(|(key, _)| named(key))
-            .map(|(_, v)| v)
-            .find(tells)
-    };
-    let error = here.or_else(below)?;
+        .chain(inner)
+        .find(|(key, error)| named(key) && tells(key, error))
+        .map(|(_, error)| error)?;
     let code = error.get("code").and_then(Value::as_str).map(str::to_owned);
     Some(Found::Error { code })
 }

@@ -24,7 +24,8 @@ const AHEAD: usize = 64;
 
 /// A folder, a file, or a tree of folders as `aws s3 sync` leaves it.
 ///
-/// Files come in the order of their names, folder by folder. Links are never
+/// Files come in the order of their names, folder by folder (of a folder with more
+/// than 50,000 names, part by part). Links are never
 /// followed, and only regular files are opened; both are handed over as skipped,
 /// and so are the temporary names of `aws s3 sync`. A folder or file that cannot
 /// be looked at is handed over as a file that does not open, so that the rest is

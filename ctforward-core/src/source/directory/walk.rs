@@ -30,8 +30,11 @@ struct Level {
 
 /// The names in a folder: sorted, as far as [`AT_ONCE`] of them can be held.
 struct Names {
-    folder: std::fs::ReadDir,
+    /// Open only while there may be more names in it.
+    folder: Option<std::fs::ReadDir>,
     held: std::vec::IntoIter<OsString>,
+    /// What ended the reading early; told behind the names that were read.
+    failed: Option<io::Error>,
 }
 
 /// Names of one folder that are held and sorted at a time. A day's folder of
@@ -40,25 +43,44 @@ const AT_ONCE: usize = 50_000;
 
 impl Names {
     fn of(folder: &Path) -> io::Result<Self> {
-        Ok(Self {
-            folder: std::fs::read_dir(folder)?,
+        let mut names = Self {
+            folder: Some(std::fs::read_dir(folder)?),
             held: Vec::new().into_iter(),
-        })
+            failed: None,
+        };
+        names.fill();
+        Ok(names)
+    }
+
+    fn fill(&mut self) {
+        let Some(folder) = &mut self.folder else {
+            return;
+        };
+        let mut names = Vec::new();
+        for entry in folder.by_ref().take(AT_ONCE) {
+            match entry {
+                Ok(entry) => names.push(entry.file_name()),
+                Err(error) => {
+                    self.failed = Some(error);
+                    break;
+                }
+            }
+        }
+        if names.len() < AT_ONCE {
+            self.folder = None;
+        }
+        names.sort_unstable();
+        self.held = names.into_iter();
     }
 
     fn next(&mut self) -> Option<io::Result<OsString>> {
         if self.held.len() == 0 {
-            let mut names = Vec::new();
-            for entry in self.folder.by_ref().take(AT_ONCE) {
-                match entry {
-                    Ok(entry) => names.push(entry.file_name()),
-                    Err(error) => return Some(Err(error)),
-                }
-            }
-            names.sort_unstable();
-            self.held = names.into_iter();
+            self.fill();
         }
-        self.held.next().map(Ok)
+        match self.held.next() {
+            Some(name) => Some(Ok(name)),
+            None => self.failed.take().map(Err),
+        }
     }
 }
 
