@@ -108,12 +108,16 @@ fn decode(output: ListObjectsV2Output) -> Result<Page> {
             "a listing's page holds fewer keys than it announces",
         ));
     }
+    // One that breaks off before that does not even say whether more follows.
+    let Some(truncated) = output.is_truncated else {
+        return Err(broken("a listing's page does not say whether more follows"));
+    };
     let mut page = Page {
         objects: Vec::with_capacity(output.contents().len()),
         folders: Vec::with_capacity(output.common_prefixes().len()),
         token: None,
     };
-    if output.is_truncated == Some(true) {
+    if truncated {
         let token = output.next_continuation_token.filter(|t| !t.is_empty());
         let missing = || broken("a listing goes on without saying where");
         page.token = Some(token.ok_or_else(missing)?);
@@ -198,18 +202,25 @@ mod tests {
         );
         let empty = truncated.next_continuation_token("");
         assert!(decode(empty.build()).is_err());
+        let silent = ListObjectsV2Output::builder();
+        assert!(decode(silent.build()).unwrap_err().is_retryable());
         let cut = ListObjectsV2Output::builder()
+            .is_truncated(false)
             .key_count(2)
             .contents(Object::builder().key("a").build());
         assert!(decode(cut.build()).unwrap_err().is_retryable());
-        let nameless = ListObjectsV2Output::builder().contents(Object::builder().build());
+        let nameless = ListObjectsV2Output::builder()
+            .is_truncated(false)
+            .contents(Object::builder().build());
         assert!(decode(nameless.build()).is_err());
     }
 
     #[test]
     fn keys_are_taken_as_they_are_unless_the_answer_says_encoded() {
         let object = Object::builder().key("a+b").e_tag("\"e\"").size(-1).build();
-        let plain = ListObjectsV2Output::builder().contents(object);
+        let plain = ListObjectsV2Output::builder()
+            .is_truncated(false)
+            .contents(object);
         let page = decode(plain.clone().build()).unwrap();
         let found = Found {
             key: "a+b".to_owned(),

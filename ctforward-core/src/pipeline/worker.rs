@@ -209,10 +209,16 @@ impl Worker {
         let mut failed = None;
         let mut elements = held.elements.iter();
         for element in elements.by_ref() {
-            let bytes = held
-                .body
-                .get(start..element.end as usize)
-                .unwrap_or_default();
+            let Some(bytes) = held.body.get(start..element.end as usize) else {
+                // Nothing may stand for a record that cannot be found again.
+                self.track.book(|books| {
+                    books.records.read += 1;
+                    books.records.undecided += 1;
+                });
+                let message = "what was held back of the file does not fit together";
+                failed = Some(Error::new(ErrorKind::Other, "pipeline", message));
+                break;
+            };
             start = element.end as usize;
             let handed = match element.bad {
                 None => {

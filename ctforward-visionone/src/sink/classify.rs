@@ -250,7 +250,8 @@ fn error_of(value: &Value) -> Option<Found> {
     Some(Found::Error { code })
 }
 
-/// The text with `\\uXXXX` escapes read: what hides in them is found, and hidden.
+/// The text with the escapes of JSON strings read, four hex digits each: what
+/// hides in them is found, and hidden.
 fn unescaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
