@@ -1,17 +1,20 @@
 //! What is known of each log file between runs: the trait [`Ledger`].
 
 mod memory;
+mod seen;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use crate::error::Result;
 use crate::object::Object;
 use crate::pipeline::FileBooks;
 
 pub use memory::MemoryLedger;
+pub use seen::{Seen, SeenStore};
 
 /// One row for each log file, by bucket and key.
 ///
@@ -173,10 +176,17 @@ impl Resume {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finished {
-    /// Whether the whole file went to quarantine.
+    /// Whether the whole file went to quarantine, or its end did.
     pub quarantined: bool,
-    /// Its books.
+    /// Its books, as the run that finished it counted them; what earlier runs
+    /// decided of it is `resumed` there.
     pub books: FileBooks,
+    /// SHA-256 of the inflated file, where it was asked for.
+    pub sha256: Option<[u8; 32]>,
+    /// The earliest and the latest eventTime among its records, where one could be read.
+    pub events: Option<(Timestamp, Timestamp)>,
+    /// When its last record was decided.
+    pub at: Timestamp,
 }
 
 impl Finished {
@@ -186,6 +196,9 @@ impl Finished {
         Self {
             quarantined: false,
             books,
+            sha256: None,
+            events: None,
+            at: Timestamp::now(),
         }
     }
 
@@ -194,7 +207,21 @@ impl Finished {
     pub fn quarantined(books: FileBooks) -> Self {
         Self {
             quarantined: true,
-            books,
+            ..Self::delivered(books)
         }
+    }
+
+    /// The same with the SHA-256 of the inflated file.
+    #[must_use]
+    pub fn with_sha256(mut self, sha256: Option<[u8; 32]>) -> Self {
+        self.sha256 = sha256;
+        self
+    }
+
+    /// The same with the earliest and the latest eventTime.
+    #[must_use]
+    pub fn with_events(mut self, events: Option<(Timestamp, Timestamp)>) -> Self {
+        self.events = events;
+        self
     }
 }

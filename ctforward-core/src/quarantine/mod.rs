@@ -57,6 +57,8 @@ pub enum Reason {
     OverSinkLimit,
     /// A record over the reader's cap; kept by reference.
     OverReaderCap,
+    /// A record that could not be redacted with certainty.
+    Unredactable,
     /// A record that the sink refused.
     Refused,
     /// A file that is cut, corrupt or not JSON.
@@ -83,6 +85,7 @@ impl Reason {
             Self::TooDeep => "too_deep",
             Self::OverSinkLimit => "over_sink_limit",
             Self::OverReaderCap => "over_reader_cap",
+            Self::Unredactable => "unredactable",
             Self::Refused => "refused",
             Self::Unreadable => "unreadable",
             Self::OverFileCap => "over_file_cap",
@@ -91,6 +94,31 @@ impl Reason {
             Self::Archived => "archived",
             Self::Undecodable => "undecodable",
         }
+    }
+}
+
+impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 13] = [
+        Self::NotAnObject,
+        Self::BadText,
+        Self::TooDeep,
+        Self::OverSinkLimit,
+        Self::OverReaderCap,
+        Self::Unredactable,
+        Self::Refused,
+        Self::Unreadable,
+        Self::OverFileCap,
+        Self::NotCloudTrail,
+        Self::Missing,
+        Self::Archived,
+        Self::Undecodable,
+    ];
+
+    /// The reason of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == name)
     }
 }
 
@@ -132,6 +160,8 @@ pub struct QuarantineEntry {
     pub kept: Kept,
     /// When it was put here.
     pub at: Timestamp,
+    /// How often it was tried before, as far as the source knows; 0 the first time.
+    pub attempt: u32,
 }
 
 impl QuarantineEntry {
@@ -144,7 +174,15 @@ impl QuarantineEntry {
             detail: detail.into(),
             kept,
             at: Timestamp::now(),
+            attempt: 0,
         }
+    }
+
+    /// The same entry after so many attempts before this one.
+    #[must_use]
+    pub fn after_attempts(mut self, attempt: u32) -> Self {
+        self.attempt = attempt;
+        self
     }
 
     /// The same entry for one record of the file.

@@ -97,6 +97,9 @@ pub struct LogFile {
     /// Whether somebody named this very file (on a command line, in a message).
     /// What turns out to be no log file is then reported instead of skipped.
     pub named: bool,
+    /// Where in the object the file's first record lies, if what is opened is only
+    /// that record, within a `Records` of its own.
+    pub fragment: Option<u64>,
     /// Opens it, as often as needed.
     pub open: Arc<dyn Open>,
     /// Told what became of it.
@@ -109,9 +112,20 @@ impl LogFile {
         Self {
             object,
             named: false,
+            fragment: None,
             open,
             receipt,
         }
+    }
+
+    /// The same file, of which one record that lies at `offset` is opened alone.
+    ///
+    /// What is opened is a document `{"Records":[…]}` with that record and nothing
+    /// else; whatever is said of it names its place in the object.
+    #[must_use]
+    pub fn fragment(mut self, offset: u64) -> Self {
+        self.fragment = Some(offset);
+        self
     }
 
     /// The same file, marked as named by somebody.

@@ -1,12 +1,14 @@
 //! What happens to a record between reading and batching: the trait [`Stage`].
 
 mod event_time;
+mod redactor;
 
 use std::sync::Arc;
 
 use crate::event::Record;
 
 pub use event_time::EventTimeRange;
+pub use redactor::{Redacted, Redactor};
 
 /// Looks at each record and says whether it goes on.
 ///
