@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::{Claim, Finished, Ledger, Resume, Ticket};
+use super::{Claim, Finished, Ledger, Mark, Resume, Ticket};
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::Object;
 
@@ -19,7 +19,7 @@ pub struct MemoryLedger {
 struct Row {
     etag: Option<String>,
     size: Option<u64>,
-    low_water: u64,
+    mark: Mark,
     fence: u64,
     lease: Option<Instant>,
     finished: Option<Finished>,
@@ -77,7 +77,7 @@ impl Ledger for MemoryLedger {
         let row = rows.entry(row_key(object)).or_insert_with(|| Row {
             etag: None,
             size: None,
-            low_water: 0,
+            mark: Mark::default(),
             fence: 0,
             lease: None,
             finished: None,
@@ -91,13 +91,13 @@ impl Ledger for MemoryLedger {
             });
         }
         if row.finished.take().is_some() {
-            row.low_water = 0;
+            row.mark = Mark::default();
         }
         row.fence += 1;
         row.lease = Some(now + lease);
         Ok(Claim::Granted {
             ticket: Ticket::new(object.clone(), owner, row.fence),
-            resume: Resume::at(row.low_water, row.etag.clone(), row.size),
+            resume: Resume::at(row.mark, row.etag.clone(), row.size),
         })
     }
 
@@ -105,11 +105,11 @@ impl Ledger for MemoryLedger {
         self.held(ticket, |row| row.lease = Some(Instant::now() + lease))
     }
 
-    async fn progress(&self, ticket: &Ticket, object: &Object, low_water: u64) -> Result<()> {
+    async fn progress(&self, ticket: &Ticket, object: &Object, mark: &Mark) -> Result<()> {
         self.held(ticket, |row| {
             row.etag.clone_from(&object.etag);
             row.size = object.size;
-            row.low_water = low_water;
+            row.mark = *mark;
         })
     }
 
@@ -131,7 +131,7 @@ impl Ledger for MemoryLedger {
 mod tests {
     use super::*;
     use crate::object::ObjectId;
-    use crate::pipeline::FileBooks;
+    use crate::pipeline::{FileBooks, RecordBooks};
 
     const LEASE: Duration = Duration::from_secs(60);
 
@@ -151,11 +151,12 @@ mod tests {
             ledger.claim(&object, "b", LEASE).await.unwrap(),
             Claim::HeldBy { .. }
         ));
-        ledger.progress(&first, &object, 77).await.unwrap();
+        let mark = Mark::new(77, RecordBooks::default());
+        ledger.progress(&first, &object, &mark).await.unwrap();
         tokio::time::advance(LEASE).await;
         let (second, resume) = granted(&ledger, &object, "b").await;
-        assert_eq!(resume.mark_for(Some("e1"), None), 77);
-        assert_eq!(resume.mark_for(Some("e2"), None), 0);
+        assert_eq!(resume.mark_for(Some("e1"), None), mark);
+        assert_eq!(resume.mark_for(Some("e2"), None), Mark::default());
         let finished = Finished::delivered(FileBooks::default());
         let lost = ledger.finish(&first, &object, &finished).await;
         assert_eq!(lost.unwrap_err().kind(), ErrorKind::Changed);
@@ -166,6 +167,6 @@ mod tests {
         );
         let rewritten = object.with_etag("e2");
         let (_, resume) = granted(&ledger, &rewritten, "a").await;
-        assert_eq!(resume.low_water, 0);
+        assert_eq!(resume.mark, Mark::default());
     }
 }

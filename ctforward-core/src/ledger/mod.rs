@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use crate::error::Result;
 use crate::object::Object;
-use crate::pipeline::FileBooks;
+use crate::pipeline::{FileBooks, RecordBooks};
 
 pub use memory::MemoryLedger;
 pub use seen::{Seen, SeenStore};
@@ -40,13 +40,12 @@ pub trait Ledger: Send + Sync {
     /// [`Changed`](crate::ErrorKind::Changed) where the lease is lost.
     async fn renew(&self, ticket: &Ticket, lease: Duration) -> Result<()>;
 
-    /// Keeps how far a file is decided: every record that starts before
-    /// `low_water` (a byte of the inflated file) is. `object` carries the ETag
-    /// and size that the file had when it was opened.
+    /// Keeps how far a file is decided. `object` carries the ETag and size that
+    /// the file had when it was opened.
     ///
     /// # Errors
     /// [`Changed`](crate::ErrorKind::Changed) where the lease is lost.
-    async fn progress(&self, ticket: &Ticket, object: &Object, low_water: u64) -> Result<()>;
+    async fn progress(&self, ticket: &Ticket, object: &Object, mark: &Mark) -> Result<()>;
 
     /// Closes a file: every record of it is decided.
     ///
@@ -73,8 +72,8 @@ macro_rules! forward_ledger {
             async fn renew(&self, ticket: &Ticket, lease: Duration) -> Result<()> {
                 (**self).renew(ticket, lease).await
             }
-            async fn progress(&self, ticket: &Ticket, object: &Object, low_water: u64) -> Result<()> {
-                (**self).progress(ticket, object, low_water).await
+            async fn progress(&self, ticket: &Ticket, object: &Object, mark: &Mark) -> Result<()> {
+                (**self).progress(ticket, object, mark).await
             }
             async fn finish(&self, ticket: &Ticket, object: &Object, finished: &Finished) -> Result<()> {
                 (**self).finish(ticket, object, finished).await
@@ -90,6 +89,10 @@ forward_ledger!(Box<L>, Arc<L>);
 /// A ledger's answer to a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one is made for each file, and moved once"
+)]
 pub enum Claim {
     /// The file is ours for the lease.
     Granted {
@@ -130,12 +133,30 @@ impl Ticket {
     }
 }
 
+/// The low-water mark of a file: how far all of it is decided.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Mark {
+    /// Every record that starts before this byte of the inflated file is decided.
+    pub low_water: u64,
+    /// What became of those records, over all runs; none of them is undecided.
+    pub records: RecordBooks,
+}
+
+impl Mark {
+    /// Every record that starts before `low_water` is decided, as `records` says.
+    #[must_use]
+    pub fn new(low_water: u64, records: RecordBooks) -> Self {
+        Self { low_water, records }
+    }
+}
+
 /// How far an earlier run came with a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Resume {
-    /// Every record that starts before this byte of the inflated file is decided.
-    pub low_water: u64,
+    /// How far the file was decided.
+    pub mark: Mark,
     /// The ETag that the file had then; another one makes the mark void.
     pub etag: Option<String>,
     /// The size that the file had then; another one makes the mark void.
@@ -149,25 +170,21 @@ impl Resume {
         Self::default()
     }
 
-    /// From `low_water`, if the file is still the one that had this ETag and size.
+    /// From `mark`, if the file is still the one that had this ETag and size.
     #[must_use]
-    pub fn at(low_water: u64, etag: Option<String>, size: Option<u64>) -> Self {
-        Self {
-            low_water,
-            etag,
-            size,
-        }
+    pub fn at(mark: Mark, etag: Option<String>, size: Option<u64>) -> Self {
+        Self { mark, etag, size }
     }
 
     /// The mark to begin at, given what the opened file turned out to be.
     #[must_use]
-    pub fn mark_for(&self, etag: Option<&str>, size: Option<u64>) -> u64 {
+    pub fn mark_for(&self, etag: Option<&str>, size: Option<u64>) -> Mark {
         let same = self.etag.as_deref() == etag && self.size == size;
-        // Without an ETag nothing proves that it is the same file.
+        // Without an ETag nothing says that it is the same file.
         if same && etag.is_some() {
-            self.low_water
+            self.mark
         } else {
-            0
+            Mark::default()
         }
     }
 }
@@ -178,8 +195,8 @@ impl Resume {
 pub struct Finished {
     /// Whether the whole file went to quarantine, or its end did.
     pub quarantined: bool,
-    /// Its books, as the run that finished it counted them; what earlier runs
-    /// decided of it is `resumed` there.
+    /// Its books over all runs: what an earlier run decided is counted as that run
+    /// decided it, and nothing is `resumed`.
     pub books: FileBooks,
     /// SHA-256 of the inflated file, where it was asked for.
     pub sha256: Option<[u8; 32]>,

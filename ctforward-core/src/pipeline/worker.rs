@@ -102,7 +102,10 @@ impl Worker {
         };
         self.held = Held::default();
         self.recognise(&opened)?;
-        let resume_at = self.resume.mark_for(opened.etag.as_deref(), opened.size);
+        let resume_at = self
+            .resume
+            .mark_for(opened.etag.as_deref(), opened.size)
+            .low_water;
         let mut reader = LogReader::with_limits(self.run.read_limits);
         let (mut stored, mut inflated) = (0, 0);
         let end = loop {
