@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod deliver;
+pub mod duplicates;
 mod error;
 pub mod event;
 pub mod key;

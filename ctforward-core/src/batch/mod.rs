@@ -177,6 +177,11 @@ impl Batch {
         self.slice().get(index).map(|e| e.file)
     }
 
+    /// The file of this index.
+    pub(crate) fn file(&self, index: u32) -> Option<&Object> {
+        self.files.get(index as usize).map(|file| &**file)
+    }
+
     fn slice(&self) -> &[Entry] {
         self.entries.get(self.range.clone()).unwrap_or_default()
     }

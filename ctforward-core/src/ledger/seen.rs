@@ -9,9 +9,9 @@ use crate::error::Result;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Seen {
-    /// The first half of the SHA-256 of what names the record (its eventID).
+    /// The keyed hash of what names the record (its eventID).
     pub id: [u8; 16],
-    /// The first half of the SHA-256 of its bytes.
+    /// The keyed hash of its bytes.
     pub content: [u8; 16],
     /// When it was accepted.
     pub at: Timestamp,
@@ -28,11 +28,20 @@ impl Seen {
 /// Remembers accepted records between runs, for the removal of duplicates.
 ///
 /// # Contract
+/// - `key` is chosen at random once and answered ever after: hashes made with
+///   another are void. It is a secret: who knows it could make a record that
+///   passes for another.
 /// - `recall` answers what was remembered, oldest first, at most the newest `most`
 ///   and none accepted before `since`. What is older may be forgotten for good.
 /// - `remember` is not acknowledged on: what it loses is sent once more, never lost.
 #[async_trait]
 pub trait SeenStore: Send + Sync {
+    /// The key of the hashes.
+    ///
+    /// # Errors
+    /// What kept it from being read or made.
+    async fn key(&self) -> Result<[u8; 32]>;
+
     /// The newest records remembered.
     ///
     /// # Errors
@@ -51,6 +60,9 @@ macro_rules! forward_store {
         #[async_trait]
         #[deny(clippy::missing_trait_methods)]
         impl<S: SeenStore + ?Sized> SeenStore for $pointer {
+            async fn key(&self) -> Result<[u8; 32]> {
+                (**self).key().await
+            }
             async fn recall(&self, most: usize, since: Timestamp) -> Result<Vec<Seen>> {
                 (**self).recall(most, since).await
             }

@@ -1,45 +1,119 @@
 //! The open batch, which records of all files being read go into.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
+use jiff::Timestamp;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use super::books::RecordBooks;
 use super::track::Track;
 use crate::batch::{Batch, BatchBuilder, BatchLimits};
+use crate::duplicates::{ById, Identity, Standing, Window};
 use crate::object::Object;
 
 pub(super) struct Batcher {
     limits: BatchLimits,
     /// Bytes that batches may hold, from their opening to their decision.
     budget: Arc<Semaphore>,
-    open: Mutex<Option<Open>>,
+    slot: Mutex<Slot>,
     opened: Notify,
 }
 
+struct Slot {
+    open: Option<Open>,
+    /// Numbers the batches.
+    next: u64,
+    /// The accepted records that are remembered, where duplicates are removed.
+    window: Option<Window>,
+    /// Records that went on though another of their name was there.
+    conflicting: u64,
+}
+
 struct Open {
+    id: u64,
     builder: BatchBuilder,
     files: Vec<Arc<Object>>,
     tracks: Vec<Arc<Track>>,
     since: Instant,
     hold_until: Option<Instant>,
     budget: OwnedSemaphorePermit,
+    notes: Notes,
+    /// The records of this batch that have a name, where duplicates are removed.
+    named: HashMap<Identity, u32, ById>,
+    names: HashSet<[u8; 16], ById>,
 }
 
 /// A batch that takes no more records.
 pub(super) struct Sealed {
+    pub(super) id: u64,
     pub(super) batch: Batch,
     /// The file of each index that the batch's entries name.
     pub(super) tracks: Vec<Arc<Track>>,
     pub(super) budget: OwnedSemaphorePermit,
+    pub(super) notes: Notes,
+}
+
+/// What is noted of a batch's records and is not the sink's business.
+#[derive(Default)]
+pub(super) struct Notes {
+    /// The eventTime of each, in seconds since 1970; 0 where it is not known.
+    pub(super) times: Vec<u32>,
+    /// The name of each, where duplicates are removed.
+    pub(super) identities: Vec<Option<Identity>>,
+    /// Records of the same name and the same bytes as one of the batch, which
+    /// are not sent and share its outcome.
+    pub(super) twins: Vec<Twin>,
+    /// The bytes in their files of those that are sent in another form, by
+    /// ascending index: where they end in `original_bytes`.
+    originals: Vec<(u32, u32)>,
+    original_bytes: Vec<u8>,
+}
+
+/// A record that shares the outcome of another one of its batch.
+#[derive(Clone, Copy)]
+pub(super) struct Twin {
+    /// The index of the record that is sent.
+    pub(super) of: u32,
+    pub(super) file: u32,
+    pub(super) offset: u64,
+}
+
+impl Notes {
+    /// The record at `index` as it lies in its file, where that is not how it is sent.
+    pub(super) fn original(&self, index: usize) -> Option<Bytes> {
+        let place = self
+            .originals
+            .binary_search_by_key(&index, |(of, _)| *of as usize)
+            .ok()?;
+        let before = place.checked_sub(1).and_then(|p| self.originals.get(p));
+        let start = before.map_or(0, |(_, end)| *end as usize);
+        let (_, end) = self.originals.get(place)?;
+        let bytes = self.original_bytes.get(start..*end as usize)?;
+        Some(Bytes::copy_from_slice(bytes))
+    }
 }
 
 /// One record on its way into a batch.
 #[derive(Clone, Copy)]
-pub(super) struct Line<'a> {
+pub(super) struct Outgoing<'a> {
+    /// What is sent.
     pub(super) bytes: &'a [u8],
+    /// The record in its file, where that is something else.
+    pub(super) original: Option<&'a [u8]>,
     pub(super) offset: u64,
     pub(super) length: u32,
+    pub(super) time: u32,
+    pub(super) identity: Option<Identity>,
+}
+
+impl Outgoing<'_> {
+    /// The bytes that it takes in a batch.
+    fn cost(&self) -> usize {
+        self.bytes.len() + self.original.map_or(0, <[u8]>::len)
+    }
 }
 
 /// What became of a record that was to be put into the open batch.
@@ -51,6 +125,8 @@ pub(super) enum Put {
     Full(Sealed),
     /// Not taken: no batch is open.
     Closed,
+    /// Not taken: the same record was accepted before.
+    Duplicate,
 }
 
 /// How far back a file is looked for among those of the open batch. Files that
@@ -59,34 +135,74 @@ pub(super) enum Put {
 const LOOK_BACK: usize = 8;
 
 impl Batcher {
-    pub(super) fn new(limits: BatchLimits, budget: usize) -> Self {
+    pub(super) fn new(limits: BatchLimits, budget: usize, window: Option<Window>) -> Self {
         Self {
             limits,
             budget: Arc::new(Semaphore::new(budget)),
-            open: Mutex::new(None),
+            slot: Mutex::new(Slot {
+                open: None,
+                next: 0,
+                window,
+                conflicting: 0,
+            }),
             opened: Notify::new(),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Open>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Slot> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn put(&self, track: &Arc<Track>, line: Line<'_>) -> Put {
-        let mut slot = self.lock();
-        let Some(open) = slot.as_mut() else {
+    /// Looks at, or changes, what is remembered of accepted records.
+    pub(super) fn with_window(&self, change: impl FnOnce(&mut Window)) {
+        if let Some(window) = &mut self.lock().window {
+            change(window);
+        }
+    }
+
+    /// Records that went on though another of their name was there.
+    pub(super) fn conflicting(&self) -> u64 {
+        self.lock().conflicting
+    }
+
+    pub(super) fn put(&self, track: &Arc<Track>, line: Outgoing<'_>) -> Put {
+        let mut guard = self.lock();
+        let slot = &mut *guard;
+        let mut conflicting = false;
+        if let (Some(window), Some(identity)) = (&mut slot.window, &line.identity) {
+            match window.standing(identity, Timestamp::now()) {
+                Standing::Duplicate => return Put::Duplicate,
+                Standing::Conflicting => conflicting = true,
+                Standing::New => {}
+            }
+        }
+        let Some(open) = slot.open.as_mut() else {
             return Put::Closed;
         };
-        if !open.has_room(line.bytes.len(), self.limits) {
+        let twin = line.identity.and_then(|id| open.named.get(&id).copied());
+        if twin.is_none() && !open.has_room(line.cost(), self.limits)
+            || twin.is_some() && !open.has_room(0, self.limits)
+        {
             return slot
+                .open
                 .take()
                 .map_or(Put::Closed, |open| Put::Full(open.seal()));
         }
-        open.push(track, line);
+        if let Some(of) = twin {
+            open.twin(of, track, line.offset);
+        } else {
+            conflicting |= line
+                .identity
+                .is_some_and(|identity| open.names.contains(&identity.id));
+            slot.conflicting += u64::from(conflicting);
+            let remembers = slot.window.is_some();
+            open.push(track, line, remembers);
+        }
         if open.has_room(1, self.limits) {
             return Put::Taken;
         }
-        slot.take()
+        slot.open
+            .take()
             .map_or(Put::Taken, |open| Put::Filled(open.seal()))
     }
 
@@ -102,14 +218,20 @@ impl Batcher {
         };
         let mut slot = self.lock();
         // Another worker may have been faster.
-        if slot.is_none() {
-            *slot = Some(Open {
+        if slot.open.is_none() {
+            let id = slot.next;
+            slot.next += 1;
+            slot.open = Some(Open {
+                id,
                 builder: BatchBuilder::with_capacity(self.limits.bytes),
                 files: Vec::new(),
                 tracks: Vec::new(),
                 since: Instant::now(),
                 hold_until: None,
                 budget,
+                notes: Notes::default(),
+                named: HashMap::default(),
+                names: HashSet::default(),
             });
             drop(slot);
             self.opened.notify_one();
@@ -119,17 +241,17 @@ impl Batcher {
     /// The open batch, if it holds a record and `take` says so of when it was opened.
     pub(super) fn take_if(&self, take: impl FnOnce(Instant) -> bool) -> Option<Sealed> {
         let mut slot = self.lock();
-        let open = slot.as_ref()?;
+        let open = slot.open.as_ref()?;
         if open.builder.len() == 0 || !take(open.since) {
             return None;
         }
-        slot.take().map(Open::seal)
+        slot.open.take().map(Open::seal)
     }
 
     /// When the open batch was opened; waits for one to be opened.
     pub(super) async fn next_opened(&self) -> Instant {
         loop {
-            let since = self.lock().as_ref().map(|open| open.since);
+            let since = self.lock().open.as_ref().map(|open| open.since);
             match since {
                 Some(since) => return since,
                 None => self.opened.notified().await,
@@ -140,12 +262,14 @@ impl Batcher {
 
 impl Open {
     fn has_room(&self, bytes: usize, limits: BatchLimits) -> bool {
+        let originals = self.notes.original_bytes.len();
         self.builder.len() == 0
-            || self.builder.len() < limits.records
-                && self.builder.bytes() + 1 + bytes <= limits.bytes
+            || self.builder.len() + self.notes.twins.len() < limits.records
+                && self.builder.bytes() + originals + 1 + bytes <= limits.bytes
     }
 
-    fn push(&mut self, track: &Arc<Track>, line: Line<'_>) {
+    /// The index of a file among those of the batch.
+    fn file(&mut self, track: &Arc<Track>) -> u32 {
         let recent = self.tracks.iter().enumerate().rev().take(LOOK_BACK);
         let known = recent
             .into_iter()
@@ -160,20 +284,62 @@ impl Open {
                 self.tracks.len() - 1
             }
         };
-        track.batched();
         #[allow(
             clippy::cast_possible_truncation,
             reason = "fewer files than records, which are counted in 32 bits"
         )]
+        let index = index as u32;
+        index
+    }
+
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "limits keep a batch far below 4 GiB"
+    )]
+    fn push(&mut self, track: &Arc<Track>, line: Outgoing<'_>, remembers: bool) {
+        let file = self.file(track);
+        track.batched(self.id, line.offset);
+        let index = self.builder.len() as u32;
         self.builder
-            .push(line.bytes, index as u32, line.offset, line.length);
+            .push(line.bytes, file, line.offset, line.length);
+        self.notes.times.push(line.time);
+        if remembers {
+            self.notes.identities.push(line.identity);
+        }
+        if let Some(identity) = line.identity {
+            self.named.insert(identity, index);
+            self.names.insert(identity.id);
+        }
+        if let Some(original) = line.original {
+            self.notes.original_bytes.extend_from_slice(original);
+            let end = self.notes.original_bytes.len() as u32;
+            self.notes.originals.push((index, end));
+        }
+    }
+
+    fn twin(&mut self, of: u32, track: &Arc<Track>, offset: u64) {
+        let file = self.file(track);
+        track.batched(self.id, offset);
+        self.notes.twins.push(Twin { of, file, offset });
     }
 
     fn seal(self) -> Sealed {
         Sealed {
+            id: self.id,
             batch: self.builder.finish(self.files, self.hold_until),
             tracks: self.tracks,
             budget: self.budget,
+            notes: self.notes,
         }
     }
+}
+
+/// What a batch decided of the records of one of its files, and why not of more.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    /// `accepted`, `duplicate`, `quarantined` and `undecided` only.
+    pub(super) records: RecordBooks,
+    /// Bytes of the accepted ones, with a line feed each.
+    pub(super) sent: u64,
+    pub(super) error: Option<crate::Error>,
 }

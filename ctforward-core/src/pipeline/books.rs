@@ -54,4 +54,6 @@ pub struct FileBooks {
     pub compressed: u64,
     /// Bytes after inflation.
     pub inflated: u64,
+    /// Bytes of accepted records as they were sent, with a line feed each.
+    pub sent: u64,
 }

@@ -5,24 +5,29 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Pipeline;
 use super::books::FileBooks;
 use super::report::{End, Outcome, Report};
 use super::run::{LAST_WORDS, Run};
-use super::track::{Holdings, Track};
-use super::worker::Worker;
+use super::track::{Holdings, ReadEnd, Track};
+use super::worker::{Worker, stopped};
+use super::{Pipeline, leases};
+use crate::Receipt;
 use crate::error::{Error, ErrorKind};
-use crate::key::Admission;
+use crate::key::{Admission, FileName};
 use crate::ledger::{Claim, Resume};
 use crate::object::{Object, ObjectId};
 use crate::quarantine::{Kept, QuarantineEntry, Reason};
-use crate::source::{Intake, LogFile, Receipt};
+use crate::source::{Intake, LogFile};
+
+/// Files that are asked of the ledger while others are read.
+const CLAIMED_AHEAD: usize = 64;
 
 impl Pipeline {
     /// Runs until the source is exhausted, `shutdown` is cancelled, or it cannot go on.
@@ -44,16 +49,27 @@ impl Pipeline {
             keys,
         } = self;
         let mut helpers = Helpers::start(&run, shutdown);
+        // A ledger that writes to a disk answers many claims as fast as one.
+        let ahead = run.limits.files_reading
+            + if run.ledger.is_some() {
+                CLAIMED_AHEAD
+            } else {
+                0
+            };
         let mut intake = IntakeLoop {
             reading: Arc::new(Semaphore::new(run.limits.files_reading)),
+            ahead: Arc::new(Semaphore::new(ahead)),
             awaiting: Arc::new(Semaphore::new(run.limits.files_awaiting)),
             readers: TaskTracker::new(),
             run: Arc::clone(&run),
             source,
-            owner,
+            owner: owner.into(),
             keys,
         };
-        intake.take_all().await;
+        match run.recall().await {
+            Ok(()) => intake.take_all().await,
+            Err(error) => run.state().source_failed = Some(error),
+        }
         // What the readers still add goes into the same open batch, which then
         // need not wait for more.
         intake.readers.close();
@@ -75,6 +91,9 @@ fn report(run: &Run, began: Instant) -> Report {
     let mut state = run.state();
     let mut report = std::mem::take(&mut state.report);
     report.seconds = began.elapsed().as_secs_f64();
+    report.conflicting = run.batcher.conflicting();
+    report.freshness = std::mem::take(&mut state.freshness);
+    report.last_seen = std::mem::take(&mut state.last_seen);
     report.filtered_by = std::mem::take(&mut state.filtered)
         .into_iter()
         .map(|(rule, count)| (rule.to_string(), count))
@@ -110,7 +129,7 @@ fn report(run: &Run, began: Instant) -> Report {
 /// Tasks that run beside the intake, and end with it.
 struct Helpers {
     run: Arc<Run>,
-    tasks: [tokio::task::JoinHandle<()>; 2],
+    tasks: [tokio::task::JoinHandle<()>; 3],
 }
 
 impl Helpers {
@@ -143,9 +162,10 @@ impl Helpers {
                 }
             })
         };
+        let leases = tokio::spawn(leases::keep(Arc::clone(run)));
         Self {
             run: Arc::clone(run),
-            tasks: [stopper, linger],
+            tasks: [stopper, linger, leases],
         }
     }
 }
@@ -153,7 +173,7 @@ impl Helpers {
 impl Helpers {
     /// Ends the task that sends batches that lingered; it stops only where it waits.
     async fn end_linger(&mut self) {
-        let [_, linger] = &mut self.tasks;
+        let [_, linger, _] = &mut self.tasks;
         linger.abort();
         // That it was ended is what it answers.
         let _ = linger.await;
@@ -175,9 +195,10 @@ impl Drop for Helpers {
 struct IntakeLoop {
     run: Arc<Run>,
     source: Box<dyn crate::Source>,
-    owner: String,
+    owner: Arc<str>,
     keys: Option<crate::key::KeyFilter>,
     reading: Arc<Semaphore>,
+    ahead: Arc<Semaphore>,
     awaiting: Arc<Semaphore>,
     readers: TaskTracker,
 }
@@ -191,7 +212,7 @@ impl IntakeLoop {
             let room = tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                room = room(&self.run, &self.awaiting, &self.reading) => room,
+                room = room(&self.run, &self.awaiting, &self.ahead) => room,
             };
             let next = tokio::select! {
                 biased;
@@ -241,14 +262,14 @@ impl IntakeLoop {
     async fn take(&mut self, intake: Intake, room: Room) {
         match intake {
             Intake::File(file) => match self.left_out(&file) {
-                Some(why) => self.skip(&file.object.id, why, file.receipt).await,
-                None => self.begin(file, room).await,
+                Some(why) => self.run.skip(&file.object.id, why, file.receipt).await,
+                None => self.begin(file, room),
             },
             Intake::Skip {
                 object,
                 why,
                 receipt,
-            } => self.skip(&object, why, receipt).await,
+            } => self.run.skip(&object, why, receipt).await,
             Intake::Foreign {
                 bytes,
                 reason,
@@ -259,6 +280,10 @@ impl IntakeLoop {
 
     /// Why a file's key leaves it out, if it does.
     fn left_out(&self, file: &LogFile) -> Option<&'static str> {
+        if file.fragment.is_some() {
+            // A record that was chosen before.
+            return None;
+        }
         let everything = crate::key::KeyFilter::new();
         let keys = self.keys.as_ref().unwrap_or(&everything);
         let key = &file.object.id.key;
@@ -280,18 +305,6 @@ impl IntakeLoop {
             }
             Admission::Take => None,
         }
-    }
-
-    async fn skip(&mut self, id: &ObjectId, why: &'static str, receipt: Box<dyn Receipt>) {
-        let accepted = if self.run.dry_run {
-            // Dropping a receipt is a release.
-            Ok(())
-        } else {
-            self.run.in_time(receipt.accept()).await
-        };
-        let books = FileBooks::default();
-        self.run
-            .enter(id, &books, accepted.map(|()| Outcome::Skipped(why)));
     }
 
     /// Keeps a message that nobody understands, before it is acknowledged.
@@ -326,80 +339,134 @@ impl IntakeLoop {
         self.run.enter(&id, &books, finished.map(|()| outcome));
     }
 
-    /// Asks the ledger for a file and begins to read it.
-    async fn begin(&mut self, file: LogFile, room: Room) {
+    /// Begins a file, beside the others.
+    fn begin(&self, file: LogFile, room: Room) {
+        let begun = Begun {
+            run: Arc::clone(&self.run),
+            owner: Arc::clone(&self.owner),
+            reading: Arc::clone(&self.reading),
+        };
+        let run = Arc::clone(&self.run);
+        self.readers.spawn(async move {
+            begun.file(file, room).await;
+            run.file_read.notify_one();
+        });
+    }
+}
+
+/// One file between intake and reading.
+struct Begun {
+    run: Arc<Run>,
+    owner: Arc<str>,
+    reading: Arc<Semaphore>,
+}
+
+impl Begun {
+    /// Asks the ledger for the file and reads it.
+    async fn file(self, file: LogFile, room: Room) {
         let LogFile {
-            object,
+            mut object,
             named,
+            fragment,
             open,
             receipt,
             ..
         } = file;
-        let claim = match &self.run.ledger {
-            None => Ok(None),
-            Some(ledger) => {
-                let claim = ledger.claim(&object, &self.owner, self.run.limits.lease);
-                let claim = self.run.in_time(claim).await;
-                claim.map(Some)
+        let run = &self.run;
+        if let Some(denied) = run.buckets.closed(&object.id.bucket) {
+            run.refuse(&object.id, receipt, denied).await;
+            return;
+        }
+        let ledger = run.ledger.as_ref().filter(|_| fragment.is_none());
+        let mut looked = false;
+        let claimed = loop {
+            let Some(ledger) = ledger else {
+                break Ok((None, Resume::start()));
+            };
+            let claim = ledger.claim(&object, &self.owner, run.limits.lease);
+            match run.in_time(claim).await {
+                Ok(Claim::Granted { ticket, resume }) => break Ok((Some(ticket), resume)),
+                // It may have been rewritten since, and nobody said its ETag.
+                Ok(Claim::Delivered) if object.etag.is_none() && !looked => {
+                    looked = true;
+                    match self.head(&*open).await {
+                        Ok(opened) => {
+                            object.etag = opened.etag;
+                            object.size = opened.size.or(object.size);
+                        }
+                        // What was delivered may be gone.
+                        Err(error) if error.kind() == ErrorKind::NotFound => {}
+                        Err(error) => break Err(error),
+                    }
+                }
+                Ok(Claim::Delivered) => {
+                    run.skip(&object.id, "delivered before", receipt).await;
+                    return;
+                }
+                Ok(Claim::HeldBy { remaining }) => {
+                    let message = "another worker holds it";
+                    let error = Error::new(ErrorKind::Unavailable, "ledger", message);
+                    break Err(error.with_retry(crate::Retry::After(remaining)));
+                }
+                Err(error) => break Err(error),
             }
         };
-        let (ticket, resume) = match claim {
-            Ok(None) => (None, Resume::start()),
-            Ok(Some(Claim::Granted { ticket, resume })) => (Some(ticket), resume),
-            Ok(Some(Claim::Delivered)) => {
-                self.skip(&object.id, "delivered before", receipt).await;
-                return;
-            }
-            Ok(Some(Claim::HeldBy { remaining })) => {
-                let error = Error::new(ErrorKind::Unavailable, "ledger", "another worker holds it")
-                    .with_retry(crate::Retry::After(remaining));
-                self.refuse(&object.id, receipt, error).await;
-                return;
-            }
+        let (ticket, resume) = match claimed {
+            Ok(claimed) => claimed,
             Err(error) => {
-                self.refuse(&object.id, receipt, error).await;
+                run.refuse(&object.id, receipt, error).await;
                 return;
             }
         };
-        let holdings = Holdings {
-            receipt,
-            ticket,
-            awaiting: room.awaiting,
+        let Room { awaiting, ahead } = room;
+        let since = delivered_at(&object).unwrap_or_else(Timestamp::now);
+        let holdings = Holdings { receipt, awaiting };
+        let track = Track::new(run.live.number(), object, ticket, since, holdings);
+        run.progress.waits(run.live.began(&track));
+        let turn = tokio::select! {
+            biased;
+            () = run.stop.cancelled() => None,
+            turn = Arc::clone(&self.reading).acquire_owned() => turn.ok(),
         };
-        let track = Track::new(object, holdings);
-        let run = Arc::clone(&self.run);
-        let reading = room.reading;
-        self.readers.spawn(async move {
-            let worker = Worker::new(Arc::clone(&run), Arc::clone(&track), open, named, resume);
-            let end = worker.read().await;
-            drop(reading);
-            run.end_reading(&track, end).await;
-            run.file_read.notify_one();
-        });
+        drop(ahead);
+        let end = match turn {
+            Some(_turn) => {
+                let track = Arc::clone(&track);
+                let worker = Worker::new(Arc::clone(run), track, open, named, fragment, resume);
+                worker.read().await
+            }
+            None => ReadEnd::Release(stopped()),
+        };
+        run.end_reading(&track, end).await;
     }
 
-    async fn refuse(&mut self, id: &ObjectId, receipt: Box<dyn Receipt>, error: Error) {
-        let after = match error.retry() {
-            crate::Retry::After(after) => Some(after),
-            _ => None,
-        };
-        if let Err(error) = self.run.in_time(receipt.release(&error, after)).await {
-            tracing::warn!(%error, file = %id, "the file could not be released");
+    /// What the object is at the moment.
+    async fn head(&self, open: &dyn crate::Open) -> crate::Result<crate::Opened> {
+        tokio::select! {
+            biased;
+            () = self.run.stop.cancelled() => Err(stopped()),
+            opened = open.open() => opened,
         }
-        self.run.enter(id, &FileBooks::default(), Err(error));
     }
+}
+
+/// When the file was delivered to its bucket, by its key.
+fn delivered_at(object: &Object) -> Option<Timestamp> {
+    let name = object.id.key.rsplit('/').next()?;
+    FileName::parse(name).map(|name| name.timestamp())
 }
 
 /// Room for one more file.
 struct Room {
     awaiting: OwnedSemaphorePermit,
-    reading: OwnedSemaphorePermit,
+    /// Among the files that are claimed and wait for being read.
+    ahead: OwnedSemaphorePermit,
 }
 
 /// Waits for room. Where too many files await their decision, what they wait
 /// for may lie in the open batch: it goes at once, and again whenever another
 /// file was read.
-async fn room(run: &Arc<Run>, awaiting: &Arc<Semaphore>, reading: &Arc<Semaphore>) -> Room {
+async fn room(run: &Arc<Run>, awaiting: &Arc<Semaphore>, ahead: &Arc<Semaphore>) -> Room {
     loop {
         let permit = match Arc::clone(awaiting).try_acquire_owned() {
             Ok(permit) => permit,
@@ -414,12 +481,12 @@ async fn room(run: &Arc<Run>, awaiting: &Arc<Semaphore>, reading: &Arc<Semaphore
                 }
             }
         };
-        let Ok(reading) = Arc::clone(reading).acquire_owned().await else {
+        let Ok(ahead) = Arc::clone(ahead).acquire_owned().await else {
             continue; // never closed
         };
         return Room {
             awaiting: permit,
-            reading,
+            ahead,
         };
     }
 }

@@ -8,16 +8,23 @@
 
 mod batcher;
 mod books;
+mod buckets;
+mod close;
+mod deliver;
+mod freshness;
 mod held;
 mod intake;
+mod leases;
 mod limits;
+mod prepare;
 mod report;
 mod run;
 mod track;
+mod water;
 mod worker;
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
@@ -25,15 +32,17 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::deliver::{RefusalGuard, RetryPolicy, RetrySink, SplitSink};
+use crate::duplicates::{Duplicates, Window};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Ledger;
 use crate::quarantine::{Quarantine, QuarantineEntry};
 use crate::read::ReadLimits;
 use crate::sink::Sink;
 use crate::source::Source;
-use crate::stage::Stage;
+use crate::stage::{Redactor, Stage};
 
 pub use books::{FileBooks, RecordBooks};
+pub use freshness::{Freshness, LastSeen, LastSeenTable};
 pub use limits::PipelineLimits;
 pub use report::{ByteCounts, End, FileCounts, Progress, Report};
 
@@ -92,6 +101,10 @@ impl Pipeline {
             ledger: None,
             owner: None,
             stages: Vec::new(),
+            redactors: Vec::new(),
+            duplicates: None,
+            hashes_files: false,
+            copies: None,
             keys: None,
             limits: PipelineLimits::default(),
             read_limits: ReadLimits::default(),
@@ -116,6 +129,10 @@ pub struct PipelineBuilder {
     ledger: Option<Arc<dyn Ledger>>,
     owner: Option<String>,
     stages: Vec<Arc<dyn Stage>>,
+    redactors: Vec<Arc<dyn Redactor>>,
+    duplicates: Option<Duplicates>,
+    hashes_files: bool,
+    copies: Option<usize>,
     keys: Option<crate::key::KeyFilter>,
     limits: PipelineLimits,
     read_limits: ReadLimits,
@@ -145,7 +162,9 @@ impl PipelineBuilder {
 
     /// What is known of files between runs. Without one, each file is read.
     ///
-    /// Leases are not prolonged: let one run longer than any file takes.
+    /// A file that is finished is not read again, and one that was decided in
+    /// part goes on behind its low-water mark. Leases are prolonged for as long
+    /// as a file takes.
     #[must_use]
     pub fn ledger(mut self, ledger: impl Ledger + 'static) -> Self {
         self.ledger = Some(Arc::new(ledger));
@@ -164,6 +183,38 @@ impl PipelineBuilder {
     #[must_use]
     pub fn stage(mut self, stage: impl Stage + 'static) -> Self {
         self.stages.push(Arc::new(stage));
+        self
+    }
+
+    /// Changes what is sent of records, behind the redactors added before; what is
+    /// kept in quarantine stays as it lies in the file.
+    #[must_use]
+    pub fn redactor(mut self, redactor: impl Redactor + 'static) -> Self {
+        self.redactors.push(Arc::new(redactor));
+        self
+    }
+
+    /// Sends no record again that was accepted before, as far as it is remembered.
+    /// Off without this.
+    #[must_use]
+    pub fn duplicates(mut self, duplicates: Duplicates) -> Self {
+        self.duplicates = Some(duplicates);
+        self
+    }
+
+    /// Keeps the SHA-256 of each inflated file in the ledger, as CloudTrail's
+    /// digests have it. Costs about as much as inflating.
+    #[must_use]
+    pub fn file_hashes(mut self, hash: bool) -> Self {
+        self.hashes_files = hash;
+        self
+    }
+
+    /// Keeps a copy of unreadable files of at most `bytes` as stored, and not only
+    /// their address and SHA-256. One copy for each file being read is held in memory.
+    #[must_use]
+    pub fn copy_unreadable(mut self, bytes: usize) -> Self {
+        self.copies = Some(bytes);
         self
     }
 
@@ -226,6 +277,14 @@ impl PipelineBuilder {
             fatal: None,
             source_failed: None,
             rng: self.retry.rng(),
+            freshness: Freshness::default(),
+            last_seen: LastSeenTable::default(),
+        };
+        let window = self.duplicates.as_ref().map(|d| Window::new(d.most, d.age));
+        let buckets = Arc::new(buckets::Buckets::default());
+        let progress = Progress {
+            buckets: Arc::clone(&buckets),
+            ..Progress::default()
         };
         Ok(Pipeline {
             source: self.source,
@@ -239,7 +298,14 @@ impl PipelineBuilder {
                 limits: self.limits,
                 read_limits: self.read_limits,
                 stages: self.stages,
-                batcher: Batcher::new(batch, budget),
+                redactors: self.redactors,
+                duplicates: self.duplicates,
+                hasher: OnceLock::new(),
+                hashes_files: self.hashes_files,
+                copies: self.copies,
+                buckets,
+                live: leases::Live::default(),
+                batcher: Batcher::new(batch, budget, window),
                 sink: Arc::new(SplitSink::with_guard(retrying, self.guard)),
                 quarantine: self.dry_run.clone().unwrap_or(self.quarantine),
                 ledger: self.ledger,
@@ -251,7 +317,7 @@ impl PipelineBuilder {
                 ended: CancellationToken::new(),
                 tasks: TaskTracker::new(),
                 file_read: tokio::sync::Notify::new(),
-                progress: Arc::new(Progress::default()),
+                progress: Arc::new(progress),
                 state: Mutex::new(state),
             }),
         })

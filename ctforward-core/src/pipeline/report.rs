@@ -1,9 +1,13 @@
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::books::{FileBooks, RecordBooks};
+use super::buckets::Buckets;
+use super::freshness::{Freshness, LastSeenTable};
 use crate::error::Error;
 use crate::object::ObjectId;
 
@@ -23,6 +27,14 @@ pub struct Report {
     pub skipped_because: BTreeMap<String, u64>,
     /// Files taken although a time range is set and their keys carry no time.
     pub without_time: u64,
+    /// Records that were sent although another one of the same eventID had been
+    /// accepted, or was to be sent with them: their bytes differ. Counted where
+    /// duplicates are removed.
+    pub conflicting: u64,
+    /// From eventTime to the sink's word.
+    pub freshness: Freshness,
+    /// When each account and region was last seen.
+    pub last_seen: LastSeenTable,
     /// How long it ran, in seconds.
     pub seconds: f64,
     /// Files that are not finished, the first thousand of them, each with the reason.
@@ -99,6 +111,9 @@ pub struct Progress {
     pub(super) accepted: AtomicU64,
     pub(super) inflated: AtomicU64,
     pub(super) exhausted: AtomicU64,
+    /// In seconds since 1970; 0 where no file is under way.
+    pub(super) oldest: AtomicI64,
+    pub(super) buckets: Arc<Buckets>,
 }
 
 impl Progress {
@@ -120,6 +135,28 @@ impl Progress {
     /// Bytes inflated.
     pub fn bytes_inflated(&self) -> u64 {
         self.inflated.load(Ordering::Relaxed)
+    }
+
+    /// Since when the oldest file under way waits: its delivery by its key, or
+    /// when it was taken in where its key says no time.
+    pub fn oldest_undelivered(&self) -> Option<Timestamp> {
+        let oldest = self.oldest.load(Ordering::Relaxed);
+        Timestamp::from_second(oldest).ok().filter(|_| oldest != 0)
+    }
+
+    /// Buckets that are left alone because reading them is denied.
+    pub fn denied_buckets(&self) -> Vec<String> {
+        self.buckets.names()
+    }
+
+    pub(super) fn waits(&self, since: Option<Timestamp>) {
+        let oldest = since.map_or(0, Timestamp::as_second);
+        self.oldest.store(oldest, Ordering::Relaxed);
+        let age = since.map_or(0, |since| {
+            (Timestamp::now().as_second() - since.as_second()).max(0)
+        });
+        #[allow(clippy::cast_precision_loss, reason = "an age in seconds")]
+        metrics::gauge!("ctforward_oldest_undelivered_seconds").set(age as f64);
     }
 
     /// Whether the source has no more files, so that `files_seen` is their number.

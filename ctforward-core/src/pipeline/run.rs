@@ -2,28 +2,32 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
+use jiff::Timestamp;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::batcher::{Batcher, Line, Put, Sealed};
-use super::books::FileBooks;
+use super::batcher::{Batcher, Outgoing, Put, Sealed};
+use super::books::{FileBooks, RecordBooks};
+use super::buckets::Buckets;
+use super::freshness::{Freshness, LastSeenTable};
+use super::leases::Live;
 use super::limits::PipelineLimits;
 use super::report::{Outcome, Progress, Report};
-use super::track::{Closing, ReadEnd, Tally, Track};
+use super::track::{ReadEnd, Track};
 use super::worker::stopped;
 use crate::deliver::RetryPolicy;
-use crate::error::{Error, ErrorKind, Result};
-use crate::ledger::{Finished, Ledger};
+use crate::duplicates::{Duplicates, Hasher};
+use crate::error::{Error, Result};
+use crate::ledger::Ledger;
 use crate::object::ObjectId;
-use crate::quarantine::{Kept, Quarantine, QuarantineEntry, Reason};
+use crate::quarantine::{Quarantine, QuarantineEntry};
 use crate::read::ReadLimits;
-use crate::sink::{Delivery, Sink};
-use crate::stage::Stage;
+use crate::sink::Sink;
+use crate::stage::{Redactor, Stage};
 
 /// How long quarantine, ledger and receipts may take once everything else was ended.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -35,6 +39,16 @@ pub(super) struct Run {
     /// Bytes that one record may have at the sink.
     pub(super) record_limit: usize,
     pub(super) stages: Vec<Arc<dyn Stage>>,
+    pub(super) redactors: Vec<Arc<dyn Redactor>>,
+    pub(super) duplicates: Option<Duplicates>,
+    /// Names records; set when the pipeline runs, where duplicates are removed.
+    pub(super) hasher: OnceLock<Hasher>,
+    /// Whether each file's inflated bytes are hashed.
+    pub(super) hashes_files: bool,
+    /// Bytes that an unreadable file may have to be kept as a copy.
+    pub(super) copies: Option<usize>,
+    pub(super) buckets: Arc<Buckets>,
+    pub(super) live: Live,
     pub(super) batcher: Batcher,
     pub(super) sink: Arc<dyn Sink>,
     pub(super) quarantine: Arc<dyn Quarantine>,
@@ -62,6 +76,8 @@ pub(super) struct RunState {
     pub(super) fatal: Option<Error>,
     /// What ended the intake before the source was exhausted; what was taken is finished.
     pub(super) source_failed: Option<Error>,
+    pub(super) freshness: Freshness,
+    pub(super) last_seen: LastSeenTable,
     pub(super) rng: fastrand::Rng,
 }
 
@@ -81,7 +97,7 @@ impl Run {
         self.stop.cancel();
     }
 
-    fn fatal(&self) -> Option<Error> {
+    pub(super) fn fatal(&self) -> Option<Error> {
         self.state().fatal.as_ref().map(Error::duplicate)
     }
 
@@ -103,13 +119,11 @@ impl Run {
         self.progress.inflated.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Puts a record into the open batch; `false` where the pipeline stops before there was room.
-    pub(super) async fn batch(self: &Arc<Self>, track: &Arc<Track>, line: Line<'_>) -> bool {
+    /// Puts a record into the open batch, unless it was accepted before; `false`
+    /// where the pipeline stops before there was room.
+    pub(super) async fn batch(self: &Arc<Self>, track: &Arc<Track>, line: Outgoing<'_>) -> bool {
         if self.dry_run {
-            track.book(|books| {
-                books.records.read += 1;
-                books.records.undecided += 1;
-            });
+            track.undecided(1);
             return true;
         }
         loop {
@@ -117,6 +131,14 @@ impl Run {
                 Put::Taken => return true,
                 Put::Filled(sealed) => {
                     self.dispatch(sealed);
+                    return true;
+                }
+                Put::Duplicate => {
+                    let one = RecordBooks {
+                        duplicate: 1,
+                        ..RecordBooks::default()
+                    };
+                    track.decided(line.offset, one);
                     return true;
                 }
                 Put::Full(sealed) => self.dispatch(sealed),
@@ -136,15 +158,15 @@ impl Run {
     pub(super) async fn put_aside(&self, track: &Track, entry: &QuarantineEntry) -> Result<()> {
         let put = self.in_time(self.quarantine.put(entry)).await;
         // A dry run decides nothing.
-        let kept = put.is_ok() && !self.dry_run;
-        track.book(|books| {
-            books.records.read += 1;
-            if kept {
-                books.records.quarantined += 1;
-            } else {
-                books.records.undecided += 1;
-            }
-        });
+        if put.is_ok() && !self.dry_run {
+            let one = RecordBooks {
+                quarantined: 1,
+                ..RecordBooks::default()
+            };
+            track.decided(entry.offset.unwrap_or_default(), one);
+        } else {
+            track.undecided(1);
+        }
         put
     }
 
@@ -174,134 +196,6 @@ impl Run {
         }
     }
 
-    #[tracing::instrument(level = "debug", skip_all, fields(records = sealed.batch.len(), bytes = sealed.batch.bytes()))]
-    async fn deliver(self: Arc<Self>, sealed: Sealed, room: Option<OwnedSemaphorePermit>) {
-        let Sealed {
-            batch,
-            tracks,
-            budget,
-        } = sealed;
-        let began = Instant::now();
-        let answer = match (self.fatal(), room.is_some()) {
-            (Some(error), _) => Err(error),
-            (None, false) => Err(stopped()),
-            (None, true) => tokio::select! {
-                biased;
-                () = self.kill.cancelled() => Err(stopped()),
-                answer = self.sink.deliver(&batch) => answer,
-            },
-        };
-        drop(room);
-        let delivery = match answer {
-            Ok(delivery) => delivery,
-            Err(error) => {
-                let mut nothing = Delivery::accepted();
-                nothing.again = (0..batch.len()).collect();
-                nothing.again_because = Some(error);
-                nothing
-            }
-        };
-        metrics::histogram!("ctforward_delivery_seconds").record(began.elapsed().as_secs_f64());
-        let mut error = delivery.again_because;
-        if error.is_none() && !delivery.again.is_empty() {
-            error = Some(Error::new(
-                ErrorKind::Unavailable,
-                "sink",
-                "some records were not taken",
-            ));
-        }
-        if let Some(error) = &error {
-            tracing::warn!(%error, records = delivery.again.len(), "records are undecided");
-            if !error.is_retryable() {
-                self.fail(error);
-            }
-        }
-
-        let mut tallies: Vec<Tally> = tracks.iter().map(|_| Tally::default()).collect();
-        let mut decided = vec![false; batch.len()];
-        let mut unsent = 0;
-        let mut decide = |index: usize, tallies: &mut Vec<Tally>, count: &dyn Fn(&mut Tally)| {
-            let file = batch.file_index(index).map(|file| file as usize);
-            let tally = file.and_then(|file| tallies.get_mut(file));
-            if let (Some(tally), Some(seen)) = (tally, decided.get_mut(index))
-                && !std::mem::replace(seen, true)
-            {
-                count(tally);
-                unsent += batch.record(index).map_or(0, |record| record.len() + 1);
-            }
-        };
-        for rejection in &delivery.rejected {
-            let put = self
-                .quarantine_refused(&batch, rejection.index, &rejection.reason)
-                .await;
-            match put {
-                Ok(()) => decide(rejection.index, &mut tallies, &|tally| {
-                    tally.quarantined += 1;
-                }),
-                Err(error) => decide(rejection.index, &mut tallies, &|tally| {
-                    tally.undecided += 1;
-                    tally.error = Some(error.duplicate());
-                }),
-            }
-        }
-        for index in delivery.again {
-            decide(index, &mut tallies, &|tally| {
-                tally.undecided += 1;
-                tally.error = error.as_ref().map(Error::duplicate);
-            });
-        }
-        let mut accepted = 0;
-        for (index, decided) in decided.iter().enumerate() {
-            let file = batch.file_index(index).map(|file| file as usize);
-            if let Some(tally) = file
-                .and_then(|file| tallies.get_mut(file))
-                .filter(|_| !decided)
-            {
-                tally.accepted += 1;
-                accepted += 1;
-            }
-        }
-        let sent = (batch.bytes() + 1).saturating_sub(unsent + 1) as u64;
-        self.progress
-            .accepted
-            .fetch_add(accepted, Ordering::Relaxed);
-        metrics::counter!("ctforward_sent_bytes_total").increment(sent);
-        self.state().report.bytes.sent += sent;
-        // The records are decided: their memory may be used again.
-        drop(batch);
-        drop(budget);
-        for (track, tally) in tracks.into_iter().zip(tallies) {
-            if let Some(closing) = track.settle(tally) {
-                self.close(closing).await;
-            }
-        }
-    }
-
-    async fn quarantine_refused(
-        &self,
-        batch: &crate::Batch,
-        index: usize,
-        reason: &str,
-    ) -> Result<()> {
-        let (Some(origin), Some(bytes)) = (batch.origin(index), batch.record(index)) else {
-            return Ok(()); // an index that the batch has not names no record
-        };
-        let entry = QuarantineEntry::new(
-            origin.object.clone(),
-            Reason::Refused,
-            if origin.length as usize == bytes.len() {
-                reason.to_owned()
-            } else {
-                let length = origin.length;
-                format!("{reason} (kept as one line; {length} bytes in the file)")
-            },
-            // A copy: the slice would keep the whole batch.
-            Kept::Bytes(bytes::Bytes::copy_from_slice(&bytes)),
-        );
-        let entry = entry.at_offset(origin.offset);
-        self.in_time(self.quarantine.put(&entry)).await
-    }
-
     /// Ends a file whose reading ended, if its records are decided too.
     pub(super) async fn end_reading(&self, track: &Track, end: ReadEnd) {
         if let Some(closing) = track.end(end) {
@@ -309,127 +203,24 @@ impl Run {
         }
     }
 
-    /// Quarantine, then ledger, then receipt; a failure at any step acknowledges nothing.
-    #[tracing::instrument(level = "debug", skip_all, fields(file = %closing.object.id))]
-    async fn close(&self, closing: Closing) {
-        let Closing {
-            object,
-            mut books,
-            end,
-            holdings,
-        } = closing;
-        let super::track::Holdings {
-            receipt,
-            ticket,
-            awaiting,
-        } = holdings;
-        let decided = match &end {
-            ReadEnd::Complete => Ok(Outcome::Delivered),
-            ReadEnd::Skip(why) => Ok(Outcome::Skipped(why)),
-            ReadEnd::Release(error) => Err(error.duplicate()),
-            ReadEnd::Quarantine(unreadable) => {
-                let kept = Kept::Reference {
-                    length: 0,
-                    sha256: None,
-                };
-                let detail = unreadable.detail.clone();
-                let mut entry =
-                    QuarantineEntry::new((*object).clone(), unreadable.reason, detail, kept);
-                if unreadable.from > 0 {
-                    entry = entry.at_offset(unreadable.from);
-                }
-                let put = self.in_time(self.quarantine.put(&entry)).await;
-                books.records.read += unreadable.held;
-                if put.is_ok() && !self.dry_run {
-                    books.records.quarantined += unreadable.held;
-                } else {
-                    books.records.undecided += unreadable.held;
-                }
-                put.map(|()| Outcome::Quarantined)
+    /// Takes up what is remembered of records accepted in earlier runs.
+    pub(super) async fn recall(&self) -> Result<()> {
+        let Some(duplicates) = &self.duplicates else {
+            return Ok(());
+        };
+        let key = match &duplicates.store {
+            None => Hasher::random_key(),
+            Some(store) => {
+                let age = jiff::SignedDuration::try_from(duplicates.age).unwrap_or_default();
+                let since = Timestamp::now().checked_sub(age).unwrap_or(Timestamp::MIN);
+                let key = self.in_time(store.key()).await?;
+                let seen = self.in_time(store.recall(duplicates.most, since)).await?;
+                self.batcher.with_window(|window| window.fill(seen));
+                key
             }
         };
-        // A dry run finishes nothing and acknowledges nothing, and is no failure either.
-        let dry = match decided {
-            _ if !self.dry_run => None,
-            Ok(Outcome::Quarantined) => Some(Outcome::Skipped("dry run; it would be quarantined")),
-            Ok(Outcome::Skipped(why)) => Some(Outcome::Skipped(why)),
-            _ => Some(Outcome::Skipped("dry run")),
-        };
-        let finished = match (decided, dry) {
-            (Ok(_), Some(dry)) => {
-                let error = Error::new(ErrorKind::Cancelled, "pipeline", "dry run");
-                self.give_back(receipt, ticket.as_ref(), &error, &object.id)
-                    .await;
-                Ok(dry)
-            }
-            (Ok(outcome), None) => {
-                let finished = self
-                    .in_time(self.finish(receipt, ticket.as_ref(), &object, &books, outcome))
-                    .await;
-                finished.map(|()| outcome)
-            }
-            (Err(error), _) => {
-                self.give_back(receipt, ticket.as_ref(), &error, &object.id)
-                    .await;
-                Err(error)
-            }
-        };
-        self.enter(&object.id, &books, finished);
-        drop(awaiting);
-    }
-
-    /// The ledger's row first, then the receipt; what fails on the way leaves the
-    /// receipt released.
-    async fn finish(
-        &self,
-        receipt: Box<dyn crate::Receipt>,
-        ticket: Option<&crate::ledger::Ticket>,
-        object: &crate::Object,
-        books: &FileBooks,
-        outcome: Outcome,
-    ) -> Result<()> {
-        if let (Some(ledger), Some(ticket)) = (&self.ledger, ticket) {
-            let noted = match outcome {
-                Outcome::Delivered => {
-                    ledger
-                        .finish(ticket, object, &Finished::delivered(*books))
-                        .await
-                }
-                Outcome::Quarantined => {
-                    ledger
-                        .finish(ticket, object, &Finished::quarantined(*books))
-                        .await
-                }
-                _ => ledger.release(ticket).await,
-            };
-            if let Err(error) = noted {
-                self.give_back(receipt, None, &error, &object.id).await;
-                return Err(error);
-            }
-        }
-        receipt.accept().await
-    }
-
-    /// Releases an unfinished file; what fails here leaves it to come again by itself.
-    async fn give_back(
-        &self,
-        receipt: Box<dyn crate::Receipt>,
-        ticket: Option<&crate::ledger::Ticket>,
-        error: &Error,
-        object: &ObjectId,
-    ) {
-        if let (Some(ledger), Some(ticket)) = (&self.ledger, ticket)
-            && let Err(error) = self.in_time(ledger.release(ticket)).await
-        {
-            tracing::warn!(%error, file = %object, "the ledger did not take the file back");
-        }
-        let after = match error.retry() {
-            crate::Retry::After(after) => Some(after),
-            _ => None,
-        };
-        if let Err(error) = self.in_time(receipt.release(error, after)).await {
-            tracing::warn!(%error, file = %object, "the file could not be released");
-        }
+        let _ = self.hasher.set(Hasher::new(key));
+        Ok(())
     }
 
     /// Enters a file in the report.

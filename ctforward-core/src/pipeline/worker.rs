@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use sha2::{Digest, Sha256};
 
-use super::batcher::Line;
-use super::held::{Bad, Element, Held};
+use super::freshness::event_seconds;
+use super::held::{Bad, Element, Held, Line};
+use super::prepare::{Desk, hand_on};
 use super::run::Run;
 use super::track::{ReadEnd, Track, Unreadable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{KeyClass, classify};
-use crate::ledger::Resume;
-use crate::quarantine::{Kept, QuarantineEntry, Reason};
-use crate::read::{self, LogReader, ReadError, Step};
+use crate::ledger::{Mark, Resume};
+use crate::quarantine::{Kept, Reason};
+use crate::read::{LogReader, ReadError, Step};
 use crate::source::{Open, Opened};
 use crate::stage::Verdict;
 
@@ -32,8 +33,11 @@ pub(super) struct Worker {
     held: Held,
     /// The file is larger than what is held back: records go on as they are read.
     streaming: bool,
-    /// A record that was made one line.
-    line: Vec<u8>,
+    /// The place of the one record that is opened alone, if so.
+    fragment: Option<u64>,
+    /// The earliest and the latest eventTime.
+    events: Option<(u32, u32)>,
+    desk: Desk,
 }
 
 impl Worker {
@@ -42,6 +46,7 @@ impl Worker {
         track: Arc<Track>,
         open: Arc<dyn Open>,
         named: bool,
+        fragment: Option<u64>,
         resume: Resume,
     ) -> Self {
         Self {
@@ -54,7 +59,9 @@ impl Worker {
             first: None,
             held: Held::default(),
             streaming: false,
-            line: Vec::new(),
+            fragment,
+            events: None,
+            desk: Desk::default(),
         }
     }
 
@@ -85,8 +92,13 @@ impl Worker {
             let cut_short = again && self.run.stop.is_cancelled();
             return match error.kind() {
                 _ if cut_short => self.give_back(stopped()),
-                ErrorKind::NotFound => self.unreadable(Reason::Missing, &error),
-                ErrorKind::Archived => self.unreadable(Reason::Archived, &error),
+                ErrorKind::NotFound => self.unreadable(Reason::Missing, &error, WHOLE),
+                ErrorKind::Archived => self.unreadable(Reason::Archived, &error, WHOLE),
+                ErrorKind::Unauthorized => {
+                    let bucket = &self.track.object().id.bucket;
+                    self.run.buckets.denied(bucket, &error);
+                    self.give_back(error)
+                }
                 _ => self.give_back(error),
             };
         }
@@ -101,22 +113,24 @@ impl Worker {
             opened = self.open.open() => opened?,
         };
         self.held = Held::default();
-        self.recognise(&opened)?;
-        let resume_at = self
-            .resume
-            .mark_for(opened.etag.as_deref(), opened.size)
-            .low_water;
+        self.events = None;
+        self.run.buckets.opened(&self.track.object().id.bucket);
+        let resume_at = self.recognise(&opened)?.low_water;
         let mut reader = LogReader::with_limits(self.run.read_limits);
+        if self.run.hashes_files {
+            reader = reader.with_sha256();
+        }
         let (mut stored, mut inflated) = (0, 0);
         let end = loop {
             let marks = Marks {
                 dealt_with: self.dealt_with,
                 resume_at,
             };
-            match next_element(&self.run, &mut reader, &mut self.line, marks) {
+            match next_element(&self.run, &mut reader, &mut self.events, marks) {
                 Ok(Next::Element(offset, element)) => {
                     let failed = if self.streaming {
-                        hand_on(&self.run, &self.track, offset, element).await
+                        let place = self.place(offset);
+                        hand_on(&self.run, &self.track, &mut self.desk, place, element).await
                     } else {
                         self.held.take(offset, element);
                         None
@@ -143,8 +157,8 @@ impl Worker {
                 Err(error) => {
                     self.count(&reader, &mut stored, &mut inflated);
                     drop(opened);
-                    self.unchanged().await?;
-                    return Ok(self.read_error(&error));
+                    let kept = self.seen_again().await?;
+                    return Ok(self.read_error(&error, kept));
                 }
             }
             if reader.inflated_bytes() > inflated {
@@ -166,6 +180,7 @@ impl Worker {
             }
         };
         self.count(&reader, &mut stored, &mut inflated);
+        self.track.whole(self.events, reader.sha256());
         Ok(match end {
             ReadEnd::Complete => match self.let_go().await {
                 Ok(()) => ReadEnd::Complete,
@@ -176,123 +191,112 @@ impl Worker {
         })
     }
 
-    /// Takes note of what the opened file is, and that it is the one opened before.
-    fn recognise(&mut self, opened: &Opened) -> Result<()> {
+    /// Where an element lies in the object.
+    fn place(&self, offset: u64) -> u64 {
+        match self.fragment {
+            // There is but one, behind `{"Records":[`.
+            Some(place) => place,
+            None => offset,
+        }
+    }
+
+    /// Takes note of what the opened file is, and that it is the one opened
+    /// before. Answers how far an earlier run decided it.
+    fn recognise(&mut self, opened: &Opened) -> Result<Mark> {
         let identity = (opened.etag.clone(), opened.size);
         match &self.first {
-            Some(first) if self.dealt_with > 0 && *first != identity => {
-                return Err(Error::new(
-                    ErrorKind::Changed,
-                    "pipeline",
-                    format!("{} was replaced while it was read", self.track.object().id),
-                ));
-            }
+            Some(first) if self.dealt_with > 0 && *first != identity => Err(Error::new(
+                ErrorKind::Changed,
+                "pipeline",
+                format!("{} was replaced while it was read", self.track.object().id),
+            )),
             _ => {
-                self.track.opened(opened.etag.clone(), opened.size);
-                self.first = Some(identity);
+                let (etag, size) = identity;
+                let resumed = self.resume.mark_for(etag.as_deref(), size);
+                self.track.opened(etag.clone(), size, resumed);
+                self.first = Some((etag, size));
+                Ok(resumed)
             }
         }
-        Ok(())
     }
 
     /// Hands on what was held back, in the order of the file.
     async fn let_go(&mut self) -> Result<()> {
         let held = std::mem::take(&mut self.held);
         self.dealt_with = self.dealt_with.max(held.next);
-        let filtered = held.filtered.values().sum::<u64>();
-        self.track.book(|books| {
-            books.records.read += filtered;
-            books.records.filtered += filtered;
-            books.records.resumed += held.resumed;
-        });
-        for (rule, count) in held.filtered {
-            self.run.drop_by(&rule, count);
-        }
-        let mut start = 0;
+        self.track.resumed(held.resumed);
         let mut failed = None;
-        let mut elements = held.elements.iter();
+        let mut elements = held.elements();
         for element in elements.by_ref() {
-            let Some(bytes) = held.body.get(start..element.end as usize) else {
+            let Some((offset, element)) = element else {
                 // Nothing may stand for a record that cannot be found again.
-                self.track.book(|books| {
-                    books.records.read += 1;
-                    books.records.undecided += 1;
-                });
+                self.track.undecided(1);
                 let message = "what was held back of the file does not fit together";
                 failed = Some(Error::new(ErrorKind::Other, "pipeline", message));
                 break;
             };
-            start = element.end as usize;
-            let handed = match element.bad {
-                None => {
-                    let line = Line {
-                        bytes,
-                        offset: element.offset.into(),
-                        length: element.length,
-                    };
-                    hand_on(&self.run, &self.track, line.offset, Element::Line(line)).await
-                }
-                Some(Reason::OverReaderCap) => {
-                    let offset = u64::from(element.offset);
-                    let length = u64::from(element.length);
-                    let entry = oversized(&self.track, offset, length, bytes.try_into().ok());
-                    self.run.put_aside(&self.track, &entry).await.err()
-                }
-                Some(reason) => {
-                    let bad = Bad { bytes, reason };
-                    hand_on(
-                        &self.run,
-                        &self.track,
-                        element.offset.into(),
-                        Element::Bad(bad),
-                    )
-                    .await
-                }
-            };
-            if let Some(error) = handed {
-                failed = Some(error);
+            let place = self.place(offset);
+            failed = hand_on(&self.run, &self.track, &mut self.desk, place, element).await;
+            if failed.is_some() {
                 break;
             }
         }
-        let left = elements.len() as u64;
-        self.track.book(|books| {
-            books.records.read += left;
-            books.records.undecided += left;
-        });
+        self.track.undecided(elements.len() as u64);
         failed.map_or(Ok(()), Err)
     }
 
     /// The file should come again: what was held back of it is undecided.
     fn give_back(&mut self, error: Error) -> ReadEnd {
         let held = std::mem::take(&mut self.held);
-        self.track.book(|books| {
-            books.records.read += held.records();
-            books.records.undecided += held.records();
-            books.records.resumed += held.resumed;
-        });
+        self.track.undecided(held.records());
+        self.track.resumed(held.resumed);
         ReadEnd::Release(error)
     }
 
     /// A file that was written to while it was read looks broken: is it still the
-    /// one that was opened?
-    async fn unchanged(&self) -> Result<()> {
-        let now = tokio::select! {
-            biased;
-            () = self.run.stop.cancelled() => return Err(stopped()),
-            opened = self.open.open() => opened?,
+    /// one that was opened? Answers what is kept of it: the SHA-256 of its bytes
+    /// as stored, or the bytes themselves where they are asked for and few enough.
+    async fn seen_again(&self) -> Result<Kept> {
+        let stop = self.run.stop.clone();
+        let look = async {
+            let mut now = self.open.open().await?;
+            if let Some((etag, size)) = &self.first
+                && (etag, size) != (&now.etag, &now.size)
+            {
+                return Err(Error::new(
+                    ErrorKind::Changed,
+                    "pipeline",
+                    format!("{} changed while it was read", self.track.object().id),
+                ));
+            }
+            let mut hash = Sha256::new();
+            let mut copy = self.run.copies.map(|_| Vec::new());
+            let most = self.run.copies.unwrap_or_default();
+            while let Some(chunk) = now.chunks.next().await? {
+                hash.update(&chunk);
+                copy = copy.filter(|copy| copy.len() + chunk.len() <= most);
+                if let Some(copy) = &mut copy {
+                    copy.extend_from_slice(&chunk);
+                }
+                tokio::task::yield_now().await;
+            }
+            Ok(match copy {
+                Some(copy) => Kept::Bytes(copy.into()),
+                None => Kept::Reference {
+                    length: 0,
+                    sha256: Some(hash.finalize().into()),
+                },
+            })
         };
-        match &self.first {
-            Some(first) if *first != (now.etag, now.size) => Err(Error::new(
-                ErrorKind::Changed,
-                "pipeline",
-                format!("{} changed while it was read", self.track.object().id),
-            )),
-            _ => Ok(()),
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => Err(stopped()),
+            kept = look => kept,
         }
     }
 
     /// The file cannot be read: is it rightly no log file, or does it go to quarantine?
-    fn read_error(&mut self, error: &ReadError) -> ReadEnd {
+    fn read_error(&mut self, error: &ReadError, kept: Kept) -> ReadEnd {
         let no_log = matches!(
             error,
             ReadError::Empty | ReadError::NotJson { .. } | ReadError::NotCloudTrail { .. }
@@ -308,7 +312,8 @@ impl Worker {
         let key = object.id.key.to_ascii_lowercase();
         let damaged = !matches!(error, ReadError::NotCloudTrail { .. })
             && (key.ends_with(".json") || key.ends_with(".json.gz"));
-        if no_log && by_chance && !damaged && !self.named && self.held.records() == 0 {
+        let named = self.named || self.fragment.is_some();
+        if no_log && by_chance && !damaged && !named && self.held.records() == 0 {
             return ReadEnd::Skip("not a CloudTrail log file");
         }
         let reason = match error {
@@ -316,20 +321,20 @@ impl Worker {
             ReadError::TooLarge { .. } | ReadError::TooDense { .. } => Reason::OverFileCap,
             _ => Reason::Unreadable,
         };
-        self.unreadable(reason, &Error::from(error.clone()))
+        self.unreadable(reason, &Error::from(error.clone()), kept)
     }
 
     /// The file goes to quarantine: whole, with what was held back of it, or from
     /// the first byte on that was not handed on.
-    fn unreadable(&mut self, reason: Reason, error: &Error) -> ReadEnd {
+    fn unreadable(&mut self, reason: Reason, error: &Error, kept: Kept) -> ReadEnd {
         let held = std::mem::take(&mut self.held);
-        self.track
-            .book(|books| books.records.resumed += held.resumed);
+        self.track.resumed(held.resumed);
         ReadEnd::Quarantine(Unreadable {
             reason,
             detail: error.message().to_owned(),
             from: self.dealt_with,
             held: held.records(),
+            kept,
         })
     }
 
@@ -337,10 +342,7 @@ impl Worker {
     fn count(&self, reader: &LogReader, stored: &mut u64, inflated: &mut u64) {
         let (now_stored, now_inflated) = (reader.stored_bytes(), reader.inflated_bytes());
         let grown = now_inflated - *inflated;
-        self.track.book(|books| {
-            books.compressed += now_stored - *stored;
-            books.inflated += grown;
-        });
+        self.track.read(now_stored - *stored, grown);
         self.run.inflated(grown);
         (*stored, *inflated) = (now_stored, now_inflated);
     }
@@ -349,11 +351,11 @@ impl Worker {
 /// The next element of the file, as this run has to treat it.
 ///
 /// Takes the worker's parts and not the worker: what it answers borrows from
-/// the reader and from `line`, while the rest goes on being used.
+/// the reader, while the rest goes on being used.
 fn next_element<'a>(
     run: &Run,
     reader: &'a mut LogReader,
-    line: &'a mut Vec<u8>,
+    events: &mut Option<(u32, u32)>,
     marks: Marks,
 ) -> Result<Next<'a>, ReadError> {
     let element = match reader.next()? {
@@ -361,6 +363,11 @@ fn next_element<'a>(
         Step::End => return Ok(Next::End),
         Step::Record(record) => {
             let offset = record.offset();
+            let time = event_seconds(&record);
+            if time > 0 {
+                let (first, last) = events.unwrap_or((time, time));
+                *events = Some((first.min(time), last.max(time)));
+            }
             match marks.place(offset) {
                 Place::DealtWith => return Ok(Next::Working),
                 Place::Resumed => return Ok(Next::Element(offset, Element::Resumed)),
@@ -376,32 +383,13 @@ fn next_element<'a>(
             if let Some(rule) = dropped {
                 return Ok(Next::Element(offset, Element::Filtered(rule)));
             }
-            let bytes = if read::breaks_lines(record.bytes()) {
-                line.clear();
-                read::one_line(record.bytes(), line);
-                line
-            } else {
-                record.bytes()
+            let hasher = run.hasher.get();
+            let line = Line {
+                bytes: record.bytes(),
+                time,
+                identity: hasher.and_then(|hasher| hasher.identify(&record)),
             };
-            let limit = run.record_limit;
-            let element = if bytes.len() > limit {
-                Element::Bad(Bad {
-                    bytes: record.bytes(),
-                    reason: Reason::OverSinkLimit,
-                })
-            } else {
-                #[allow(
-                    clippy::cast_possible_truncation,
-                    reason = "the reader's cap is below 4 GiB"
-                )]
-                let length = record.bytes().len() as u32;
-                Element::Line(Line {
-                    bytes,
-                    offset,
-                    length,
-                })
-            };
-            (offset, element)
+            (offset, Element::Line(line))
         }
         Step::Bad(element) => {
             let bad = Bad {
@@ -456,67 +444,11 @@ enum Next<'a> {
     End,
 }
 
-/// Hands on one element of a file: to the batcher or to quarantine.
-async fn hand_on(
-    run: &Arc<Run>,
-    track: &Arc<Track>,
-    offset: u64,
-    element: Element<'_>,
-) -> Option<Error> {
-    match element {
-        Element::Line(line) => {
-            if !run.batch(track, line).await {
-                track.book(|books| {
-                    books.records.read += 1;
-                    books.records.undecided += 1;
-                });
-                return Some(stopped());
-            }
-        }
-        Element::Bad(bad) => {
-            let entry = unsendable(run, track, offset, bad);
-            return run.put_aside(track, &entry).await.err();
-        }
-        Element::Oversized(big) => {
-            let entry = oversized(track, offset, big.length, Some(big.sha256));
-            return run.put_aside(track, &entry).await.err();
-        }
-        Element::Filtered(rule) => {
-            track.book(|books| {
-                books.records.read += 1;
-                books.records.filtered += 1;
-            });
-            run.drop_by(&rule, 1);
-        }
-        Element::Resumed => track.book(|books| books.records.resumed += 1),
-    }
-    None
-}
-
-/// The entry of an element that is kept byte for byte.
-fn unsendable(run: &Run, track: &Track, offset: u64, bad: Bad<'_>) -> QuarantineEntry {
-    let detail = match bad.reason {
-        Reason::NotAnObject => "an element of Records that is no object".to_owned(),
-        Reason::TooDeep => "nested too deep to be followed".to_owned(),
-        Reason::OverSinkLimit => format!(
-            "{} bytes; the sink takes {} in one record",
-            bad.bytes.len(),
-            run.record_limit
-        ),
-        _ => "raw control characters, or bytes that are no UTF-8".to_owned(),
-    };
-    let object = (*track.object()).clone();
-    let kept = Kept::Bytes(Bytes::copy_from_slice(bad.bytes));
-    QuarantineEntry::new(object, bad.reason, detail, kept).at_offset(offset)
-}
-
-/// The entry of an element that was too large to be held.
-fn oversized(track: &Track, offset: u64, length: u64, sha256: Option<[u8; 32]>) -> QuarantineEntry {
-    let object = (*track.object()).clone();
-    let detail = format!("{length} bytes, over the cap on one record");
-    let kept = Kept::Reference { length, sha256 };
-    QuarantineEntry::new(object, Reason::OverReaderCap, detail, kept).at_offset(offset)
-}
+/// What is kept of a file that is not there, or not to be had.
+const WHOLE: Kept = Kept::Reference {
+    length: 0,
+    sha256: None,
+};
 
 pub(super) fn stopped() -> Error {
     Error::new(

@@ -66,6 +66,8 @@ pub struct LogReader {
     inside: Inside,
     outgrown: Option<Outgrown>,
     scanner: Scanner,
+    /// Over all inflated bytes, where it is asked for.
+    hash: Option<Sha256>,
     failed: Option<ReadError>,
 }
 
@@ -119,8 +121,25 @@ impl LogReader {
             inside: Inside::Document,
             outgrown: None,
             scanner: Scanner::default(),
+            hash: None,
             failed: None,
         }
+    }
+
+    /// The same reader, which hashes what it inflates.
+    #[must_use]
+    pub fn with_sha256(mut self) -> Self {
+        self.hash = Some(Sha256::new());
+        self
+    }
+
+    /// SHA-256 of the inflated bytes so far, where it was asked for; of the whole
+    /// file behind [`Step::End`].
+    #[must_use]
+    pub fn sha256(&self) -> Option<[u8; 32]> {
+        self.hash
+            .as_ref()
+            .map(|hash| hash.clone().finalize().into())
     }
 
     /// Gives the next chunk of the stored file. Best called after
@@ -293,6 +312,9 @@ impl LogReader {
             let _taken = self.input.split_to(used);
         }
         self.stored += used as u64;
+        if let Some(hash) = &mut self.hash {
+            hash.update(&self.buffer[self.filled..self.filled + made]);
+        }
         self.filled += made;
         let inflated = self.inflated_bytes();
         if inflated > self.limits.inflated_bytes {

@@ -1,0 +1,141 @@
+use std::hash::{BuildHasher as _, BuildHasherDefault, Hasher as StdHasher, RandomState};
+
+use highway::{HighwayHash, HighwayHasher, Key};
+
+use crate::event::Record;
+
+/// What names a record, and what is in it, as keyed hashes.
+///
+/// The key is secret and chosen at random, so that nobody can make a record
+/// whose hash is another's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Identity {
+    pub(crate) id: [u8; 16],
+    pub(crate) content: [u8; 16],
+}
+
+/// Makes identities with one key.
+#[derive(Clone, Copy)]
+pub(crate) struct Hasher {
+    key: Key,
+}
+
+impl Hasher {
+    pub(crate) fn new(key: [u8; 32]) -> Self {
+        let (words, _) = key.as_chunks::<8>();
+        let word = |n: usize| words.get(n).map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        Self {
+            key: Key([word(0), word(1), word(2), word(3)]),
+        }
+    }
+
+    /// A key from the system's randomness, as the standard library keys its maps.
+    pub(crate) fn random_key() -> [u8; 32] {
+        let mut key = [0; 32];
+        let (words, _) = key.as_chunks_mut::<8>();
+        for word in words {
+            *word = RandomState::new().build_hasher().finish().to_le_bytes();
+        }
+        key
+    }
+
+    /// A record's identity; `None` where it has no name that can be read, so that
+    /// nothing can be a duplicate of it.
+    pub(crate) fn identify(&self, record: &Record<'_>) -> Option<Identity> {
+        let header = record.header();
+        let id = header.event_id()?;
+        if id.is_empty() {
+            return None;
+        }
+        let mut hasher = HighwayHasher::new(self.key);
+        hasher.append(id.as_bytes());
+        // The two ends of an Insights event have one eventID.
+        if let Some(state) = record
+            .field("insightDetails")
+            .and_then(|details| crate::event::scan::find(details, "state"))
+        {
+            hasher.append(b"\0state\0");
+            hasher.append(state);
+        }
+        // An update is another record than the one it amends.
+        if let Some(addendum) = record.field("addendum").filter(|raw| *raw != b"null") {
+            hasher.append(b"\0addendum\0");
+            hasher.append(addendum);
+        }
+        Some(Identity {
+            id: bytes(hasher.finalize128()),
+            content: bytes(HighwayHasher::new(self.key).hash128(record.bytes())),
+        })
+    }
+}
+
+fn bytes(hash: [u64; 2]) -> [u8; 16] {
+    let mut out = [0; 16];
+    let (low, high) = out.split_at_mut(8);
+    low.copy_from_slice(&hash[0].to_le_bytes());
+    high.copy_from_slice(&hash[1].to_le_bytes());
+    out
+}
+
+/// Hashes what is a keyed hash already: its first eight bytes do.
+#[derive(Default)]
+pub(crate) struct FirstBytes(u64);
+
+impl StdHasher for FirstBytes {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk::<8>() {
+            self.0 ^= u64::from_le_bytes(*first);
+        }
+    }
+
+    fn write_usize(&mut self, _length: usize) {}
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+pub(crate) type ById = BuildHasherDefault<FirstBytes>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::RecordBuf;
+
+    fn identity(record: &str) -> Option<Identity> {
+        let record = RecordBuf::parse(record.to_owned()).unwrap();
+        Hasher::new([7; 32]).identify(&record.as_record())
+    }
+
+    #[test]
+    fn what_names_a_record_is_its_event_id_and_for_an_insight_its_state() {
+        let plain = identity(r#"{"eventID":"a","n":1}"#).unwrap();
+        assert_eq!(plain, identity(r#"{"eventID":"a","n":1}"#).unwrap());
+        let other_bytes = identity(r#"{"eventID":"a","n":2}"#).unwrap();
+        assert_eq!(plain.id, other_bytes.id);
+        assert_ne!(plain.content, other_bytes.content);
+        assert_eq!(identity(r#"{"eventId":"a"}"#).unwrap().id, plain.id);
+        assert_ne!(identity(r#"{"eventID":"b"}"#).unwrap().id, plain.id);
+        let start = identity(r#"{"eventID":"a","insightDetails":{"state":"Start"}}"#).unwrap();
+        let end = identity(r#"{"eventID":"a","insightDetails":{"state":"End"}}"#).unwrap();
+        assert_ne!(start.id, end.id);
+        let update = identity(r#"{"eventID":"a","addendum":{"reason":"UPDATED_DATA"}}"#).unwrap();
+        assert_ne!(update.id, plain.id);
+    }
+
+    #[test]
+    fn what_has_no_name_has_no_duplicate_and_another_key_another_hash() {
+        for record in [
+            "{}",
+            r#"{"eventID":null}"#,
+            r#"{"eventID":7}"#,
+            r#"{"eventID":""}"#,
+        ] {
+            assert_eq!(identity(record), None, "{record}");
+        }
+        let record = RecordBuf::parse(r#"{"eventID":"a"}"#.to_owned()).unwrap();
+        let with = |key| Hasher::new(key).identify(&record.as_record()).unwrap();
+        assert_ne!(with([1; 32]).id, with([2; 32]).id);
+        assert_ne!(with([1; 32]).content, with([2; 32]).content);
+    }
+}

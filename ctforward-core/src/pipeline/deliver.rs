@@ -1,0 +1,264 @@
+//! The way of a batch: to the sink, and what its word means for each record.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+use super::batcher::{Notes, Sealed, Tally};
+use super::freshness::Freshness;
+use super::run::Run;
+use super::track::Track;
+use super::worker::stopped;
+use crate::batch::Batch;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ledger::Seen;
+use crate::quarantine::{Kept, QuarantineEntry, Reason};
+use crate::sink::Delivery;
+
+/// What became of one record of a batch.
+enum Verdict {
+    Accepted,
+    /// Refused for this reason, and in quarantine.
+    Quarantined(String),
+    Undecided(Option<Error>),
+}
+
+impl Run {
+    #[tracing::instrument(level = "debug", skip_all, fields(records = sealed.batch.len(), bytes = sealed.batch.bytes()))]
+    pub(super) async fn deliver(
+        self: Arc<Self>,
+        sealed: Sealed,
+        room: Option<OwnedSemaphorePermit>,
+    ) {
+        let Sealed {
+            id,
+            batch,
+            tracks,
+            budget,
+            notes,
+        } = sealed;
+        let began = Instant::now();
+        let answer = match (self.fatal(), room.is_some()) {
+            (Some(error), _) => Err(error),
+            (None, false) => Err(stopped()),
+            (None, true) => tokio::select! {
+                biased;
+                () = self.kill.cancelled() => Err(stopped()),
+                answer = self.sink.deliver(&batch) => answer,
+            },
+        };
+        drop(room);
+        metrics::histogram!("ctforward_delivery_seconds").record(began.elapsed().as_secs_f64());
+        let delivery = answer.unwrap_or_else(|error| {
+            let mut nothing = Delivery::accepted();
+            nothing.again = (0..batch.len()).collect();
+            nothing.again_because = Some(error);
+            nothing
+        });
+        let verdicts = self.verdicts(&batch, &notes, delivery).await;
+        let tallies = self.tally(&batch, &notes, &verdicts, tracks.len()).await;
+        let seen = self.accepted(&notes, &verdicts);
+        // The records are decided: their memory may be used again.
+        drop((batch, notes, verdicts, budget));
+        let remembered = async {
+            let store = self.duplicates.as_ref().and_then(|d| d.store.as_ref());
+            if let Some(store) = store.filter(|_| !seen.is_empty())
+                && let Err(error) = self.in_time(store.remember(&seen)).await
+            {
+                tracing::warn!(%error, "accepted records are not remembered beyond this run");
+            }
+        };
+        let settled = async {
+            for (track, tally) in tracks.into_iter().zip(tallies) {
+                match track.settle(id, tally) {
+                    Some(closing) => self.close(closing).await,
+                    None => self.keep_mark(&track).await,
+                }
+            }
+        };
+        tokio::join!(remembered, settled);
+    }
+
+    /// What became of each record; what is refused is in quarantine behind this.
+    async fn verdicts(&self, batch: &Batch, notes: &Notes, delivery: Delivery) -> Vec<Verdict> {
+        let mut verdicts: Vec<Verdict> = (0..batch.len()).map(|_| Verdict::Accepted).collect();
+        let mut error = delivery.again_because;
+        if error.is_none() && !delivery.again.is_empty() {
+            let message = "some records were not taken";
+            error = Some(Error::new(ErrorKind::Unavailable, "sink", message));
+        }
+        if let Some(error) = &error {
+            tracing::warn!(%error, records = delivery.again.len(), "records are undecided");
+            if !error.is_retryable() {
+                self.fail(error);
+            }
+        }
+        for rejection in delivery.rejected {
+            let (index, reason) = (rejection.index, rejection.reason);
+            let Some(origin) = batch.origin(index) else {
+                continue; // an index that the batch has not names no record
+            };
+            let put = self
+                .quarantine_refused(batch, notes, index, origin.object, origin.offset, &reason)
+                .await;
+            if let Some(verdict) = verdicts.get_mut(index) {
+                *verdict = match put {
+                    Ok(()) => Verdict::Quarantined(reason),
+                    Err(error) => Verdict::Undecided(Some(error)),
+                };
+            }
+        }
+        for index in delivery.again {
+            if let Some(verdict) = verdicts.get_mut(index) {
+                *verdict = Verdict::Undecided(error.as_ref().map(Error::duplicate));
+            }
+        }
+        verdicts
+    }
+
+    /// Counts the verdicts for each file of the batch; a twin shares the verdict
+    /// of the record that was sent for it.
+    async fn tally(
+        &self,
+        batch: &Batch,
+        notes: &Notes,
+        verdicts: &[Verdict],
+        files: usize,
+    ) -> Vec<Tally> {
+        let mut tallies: Vec<Tally> = (0..files).map(|_| Tally::default()).collect();
+        for (index, verdict) in verdicts.iter().enumerate() {
+            let file = batch.file_index(index).map(|file| file as usize);
+            let Some(tally) = file.and_then(|file| tallies.get_mut(file)) else {
+                continue;
+            };
+            match verdict {
+                Verdict::Accepted => {
+                    tally.records.accepted += 1;
+                    tally.sent += batch.record(index).map_or(0, |r| r.len() as u64 + 1);
+                }
+                Verdict::Quarantined(_) => tally.records.quarantined += 1,
+                Verdict::Undecided(error) => tally.undecided(error.as_ref()),
+            }
+        }
+        for twin in &notes.twins {
+            let Some(tally) = tallies.get_mut(twin.file as usize) else {
+                continue;
+            };
+            let index = twin.of as usize;
+            match verdicts.get(index) {
+                Some(Verdict::Accepted) => tally.records.duplicate += 1,
+                Some(Verdict::Quarantined(reason)) => {
+                    let object = batch.file(twin.file);
+                    let put = match object {
+                        Some(object) => {
+                            self.quarantine_refused(
+                                batch,
+                                notes,
+                                index,
+                                object,
+                                twin.offset,
+                                reason,
+                            )
+                            .await
+                        }
+                        None => Err(stopped()),
+                    };
+                    match put {
+                        Ok(()) => tally.records.quarantined += 1,
+                        Err(error) => tally.undecided(Some(&error)),
+                    }
+                }
+                Some(Verdict::Undecided(error)) => tally.undecided(error.as_ref()),
+                None => tally.undecided(None),
+            }
+        }
+        tallies
+    }
+
+    /// Enters accepted records in the counts of the run and in the window of
+    /// those remembered; answers what is to be remembered beyond the run.
+    fn accepted(&self, notes: &Notes, verdicts: &[Verdict]) -> Vec<Seen> {
+        let now = Timestamp::now();
+        let is_accepted = |index: &usize| matches!(verdicts.get(*index), Some(Verdict::Accepted));
+        let mut fresh = Freshness::default();
+        let times = notes.times.iter().enumerate();
+        let times = times.filter(|(index, _)| is_accepted(index));
+        let mut accepted = 0;
+        fresh.accepted(times.map(|(_, time)| *time).inspect(|_| accepted += 1), now);
+        fresh.record();
+        self.progress
+            .accepted
+            .fetch_add(accepted, Ordering::Relaxed);
+        self.state().freshness.add(&fresh);
+        let named = notes.identities.iter().enumerate();
+        let seen: Vec<Seen> = named
+            .filter(|(index, _)| is_accepted(index))
+            .filter_map(|(_, identity)| *identity)
+            .map(|identity| Seen::new(identity.id, identity.content, now))
+            .collect();
+        self.batcher
+            .with_window(|window| window.fill(seen.iter().copied()));
+        seen
+    }
+
+    async fn quarantine_refused(
+        &self,
+        batch: &Batch,
+        notes: &Notes,
+        index: usize,
+        object: &crate::Object,
+        offset: u64,
+        reason: &str,
+    ) -> Result<()> {
+        // As it lies in the file, whatever form was sent of it. A copy: the slice
+        // would keep the whole batch.
+        let sent = || {
+            batch
+                .record(index)
+                .map(|sent| Bytes::copy_from_slice(&sent))
+        };
+        let Some(bytes) = notes.original(index).or_else(sent) else {
+            return Err(stopped());
+        };
+        let entry = QuarantineEntry::new(
+            object.clone(),
+            Reason::Refused,
+            reason.to_owned(),
+            Kept::Bytes(bytes),
+        );
+        self.in_time(self.quarantine.put(&entry.at_offset(offset)))
+            .await
+    }
+
+    /// Tells the ledger how far a file is decided, if that is news.
+    async fn keep_mark(&self, track: &Track) {
+        let (Some(ledger), Some(ticket)) = (&self.ledger, track.ticket()) else {
+            return;
+        };
+        let _turn = track.marking.lock().await;
+        let Some(mark) = track.unmarked().filter(|_| track.is_open()) else {
+            return;
+        };
+        let object = track.object();
+        match self.in_time(ledger.progress(ticket, &object, &mark)).await {
+            Ok(()) => track.marked(&mark),
+            Err(error) if error.kind() == ErrorKind::Changed => track.fail(&error),
+            Err(error) => {
+                tracing::warn!(%error, file = %object.id, "the ledger did not take the mark");
+            }
+        }
+    }
+}
+
+impl Tally {
+    fn undecided(&mut self, error: Option<&Error>) {
+        self.records.undecided += 1;
+        if self.error.is_none() {
+            self.error = Some(error.map_or_else(stopped, Error::duplicate));
+        }
+    }
+}
