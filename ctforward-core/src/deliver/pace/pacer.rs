@@ -177,7 +177,7 @@ impl Pacer {
     }
 
     /// What the caller sees instead of `error`.
-    pub(super) fn told(&self, error: Error) -> Error {
+    pub(super) fn outward(&self, error: Error) -> Error {
         let denied = matches!(error.kind(), ErrorKind::Unauthorized | ErrorKind::Config);
         match self.shared.denied {
             Denied::Probe(every) if denied && !error.is_retryable() => {

@@ -38,10 +38,10 @@ impl<S: Sink> Sink for PaceSink<S> {
         match answer {
             Ok(mut delivery) => {
                 let because = delivery.again_because.take();
-                delivery.again_because = because.map(|error| self.pacer.told(error));
+                delivery.again_because = because.map(|error| self.pacer.outward(error));
                 Ok(delivery)
             }
-            Err(error) => Err(self.pacer.told(error)),
+            Err(error) => Err(self.pacer.outward(error)),
         }
     }
 }

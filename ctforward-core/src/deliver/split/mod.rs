@@ -1,8 +1,11 @@
+mod opinion;
+
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
 
+use self::opinion::{Count, Opinions};
 use super::RefusalGuard;
 use crate::batch::{Batch, BatchLimits};
 use crate::error::{Error, ErrorKind, Result};
@@ -13,11 +16,17 @@ use crate::sink::{Delivery, Rejection, Sink};
 ///
 /// Of `n` records with `k` refused ones, at most `2k·log₂(n) + 1` requests find
 /// them. Where the [`RefusalGuard`] does not believe the refusals, the whole
-/// batch stays undecided and the error is the sink's refusal, not retryable.
+/// batch stays undecided and the error is the sink's refusal
+/// ([`Rejected`](ErrorKind::Rejected)), not retryable.
+///
+/// The first batch of all may wait here for a second opinion after its last
+/// request was answered. It holds no slot of a [`PaceSink`](super::PaceSink)
+/// meanwhile; whoever limits the calls of `deliver` must leave room for another,
+/// or the opinion can never come and the wait is in vain.
 #[derive(Debug)]
 pub struct SplitSink<S> {
     inner: S,
-    guard: Mutex<RefusalGuard>,
+    opinions: Opinions,
 }
 
 /// Single refusals without any acceptance after which no further record is
@@ -34,12 +43,17 @@ impl<S: Sink> SplitSink<S> {
     pub fn with_guard(inner: S, guard: RefusalGuard) -> Self {
         Self {
             inner,
-            guard: Mutex::new(guard),
+            opinions: Opinions::new(guard),
         }
     }
 
-    fn guard(&self) -> std::sync::MutexGuard<'_, RefusalGuard> {
-        self.guard.lock().unwrap_or_else(PoisonError::into_inner)
+    /// With a signal that nothing else is coming: once it is cancelled, and every
+    /// batch handed in before is decided, no second opinion is waited for. Cancel it
+    /// when no further call of `deliver` will begin.
+    #[must_use]
+    pub fn with_nothing_else(mut self, nothing_else: CancellationToken) -> Self {
+        self.opinions.set_nothing_else(nothing_else);
+        self
     }
 }
 
@@ -53,10 +67,8 @@ impl<S: Sink> Sink for SplitSink<S> {
         let mut whole = Delivery::accepted();
         let mut refusal: Option<Error> = None;
         let mut accepted = 0;
-        let (trusted, large_before) = {
-            let guard = self.guard();
-            (guard.last_accepted(), guard.large_since_accepted())
-        };
+        let undecided = self.opinions.begin();
+        let (trusted, large_before) = self.opinions.trust();
         // Records refused for their content, and for their size by themselves.
         let (mut refused, mut large) = (0, 0);
         let mut probed = false;
@@ -136,7 +148,12 @@ impl<S: Sink> Sink for SplitSink<S> {
                         todo.retain(|range| range.start < range.end);
                         todo.push(last);
                     }
-                    _ => return Err(refuses_too_much(refusal.as_ref())),
+                    _ => {
+                        if refused > 0 {
+                            self.opinions.disbelieve();
+                        }
+                        return Err(refuses_too_much(refusal.as_ref()));
+                    }
                 }
             }
         }
@@ -147,7 +164,13 @@ impl<S: Sink> Sink for SplitSink<S> {
                     .with_retry(crate::Retry::Backoff)
             }));
         }
-        if !self.guard().believe(accepted as u64, refused as u64, large) {
+        let count = Count {
+            accepted: accepted as u64,
+            refused: refused as u64,
+            large,
+        };
+        let hold_until = batch.hold_until();
+        if !self.opinions.believe(undecided, count, hold_until).await {
             return Err(refuses_too_much(refusal.as_ref()));
         }
         whole.again.sort_unstable();

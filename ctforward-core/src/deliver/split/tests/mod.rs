@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::sync::Mutex;
 
 use proptest::prelude::*;
 
@@ -219,3 +220,5 @@ fn what_fails_in_the_middle_leaves_the_rest_in_doubt_and_keeps_what_was_decided(
         ErrorKind::Unavailable
     );
 }
+
+mod opinion;
