@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// Tells one bad record from a sink that refuses everything.
 ///
@@ -8,6 +9,13 @@ use std::collections::VecDeque;
 /// only while
 /// - some record was accepted in the same batch or the one decided before it, and
 /// - of the last `window` records no more than `share` and `least` were refused.
+///
+/// The first batch has none before it. Where all of it is refused, it waits for a
+/// second opinion: the next batch that is decided. If that one is refused too,
+/// neither is believed. If none is decided within [`second_opinion`](Self::with_second_opinion), or nothing else is coming, up to `least` refusals
+/// are believed: otherwise one bad record alone in its log file would come again
+/// for ever. After refusals that were not believed, no batch refused as a whole is
+/// believed until something was accepted.
 #[derive(Clone, Debug)]
 pub struct RefusalGuard {
     window: u64,
@@ -19,6 +27,18 @@ pub struct RefusalGuard {
     refused: u64,
     /// Records too large by themselves since any record was accepted.
     large: usize,
+    /// Refusals were not believed, and nothing was accepted since.
+    distrust: bool,
+    second_opinion: Duration,
+}
+
+/// What is made of the refusals of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Believed,
+    Disbelieved,
+    /// The next batch that is decided says.
+    Deferred,
 }
 
 impl Default for RefusalGuard {
@@ -40,7 +60,22 @@ impl RefusalGuard {
             accepted: 0,
             refused: 0,
             large: 0,
+            distrust: false,
+            second_opinion: Duration::from_secs(10),
         }
+    }
+
+    /// The same guard with another time that a first batch which is refused as a
+    /// whole waits for the next batch to be decided. Default 10 s. It should be
+    /// longer than a request takes; a batch waits no longer than it can be held.
+    #[must_use]
+    pub fn with_second_opinion(mut self, second_opinion: Duration) -> Self {
+        self.second_opinion = second_opinion;
+        self
+    }
+
+    pub(crate) fn second_opinion(&self) -> Duration {
+        self.second_opinion
     }
 
     /// Records found too large by themselves since any record was accepted. (Size
@@ -57,13 +92,63 @@ impl RefusalGuard {
             .is_some_and(|(accepted, _)| *accepted > 0)
     }
 
-    /// Takes note of a batch; `false` where its refusals are not to be believed.
-    pub(crate) fn believe(&mut self, accepted: u64, refused: u64, large: usize) -> bool {
+    /// Judges a batch, and takes note of it unless its verdict is deferred.
+    pub(crate) fn judge(&mut self, accepted: u64, refused: u64, large: usize) -> Verdict {
         self.large = if accepted > 0 { 0 } else { self.large + large };
         if accepted + refused == 0 {
-            return true;
+            return Verdict::Believed;
         }
-        let alone = accepted == 0 && !self.last_accepted();
+        if accepted > 0 {
+            self.distrust = false;
+        } else if self.distrust || self.batches.back().is_some_and(|(last, _)| *last == 0) {
+            self.note(accepted, refused);
+            return self.disbelieve();
+        } else if self.batches.is_empty() {
+            return Verdict::Deferred;
+        }
+        self.note(accepted, refused);
+        self.weigh(refused)
+    }
+
+    /// Judges a batch that was deferred, and is followed by one of which something
+    /// was accepted.
+    pub(crate) fn judge_followed(&mut self, refused: u64) -> Verdict {
+        self.note(0, refused);
+        self.weigh(refused)
+    }
+
+    /// Judges a batch that was deferred, and that nothing follows.
+    pub(crate) fn judge_alone(&mut self, refused: u64) -> Verdict {
+        self.note(0, refused);
+        if refused > self.least {
+            return self.disbelieve();
+        }
+        Verdict::Believed
+    }
+
+    /// Judges a batch that was deferred, and is followed by one refused as a whole.
+    pub(crate) fn judge_refuted(&mut self, refused: u64) -> Verdict {
+        self.note(0, refused);
+        self.disbelieve()
+    }
+
+    /// Believes nothing that is refused as a whole until something is accepted.
+    pub(crate) fn disbelieve(&mut self) -> Verdict {
+        self.distrust = true;
+        Verdict::Disbelieved
+    }
+
+    /// By the share of refusals among the last records.
+    fn weigh(&mut self, refused: u64) -> Verdict {
+        #[allow(clippy::cast_precision_loss, reason = "counts of a window of records")]
+        let share = self.refused as f64 / (self.accepted + self.refused).max(1) as f64;
+        if refused > 0 && self.refused > self.least && share > self.share {
+            return self.disbelieve();
+        }
+        Verdict::Believed
+    }
+
+    fn note(&mut self, accepted: u64, refused: u64) {
         self.batches.push_back((accepted, refused));
         self.accepted += accepted;
         self.refused += refused;
@@ -76,9 +161,6 @@ impl RefusalGuard {
             self.accepted -= old_accepted;
             self.refused -= old_refused;
         }
-        #[allow(clippy::cast_precision_loss, reason = "counts of a window of records")]
-        let share = self.refused as f64 / (self.accepted + self.refused).max(1) as f64;
-        refused == 0 || !(alone || self.refused > self.least && share > self.share)
     }
 }
 
@@ -86,30 +168,42 @@ impl RefusalGuard {
 mod tests {
     use super::*;
 
+    use Verdict::{Believed, Deferred, Disbelieved};
+
     #[test]
     fn one_refused_among_accepted_is_believed_and_nothing_but_refusals_is_not() {
         let mut guard = RefusalGuard::default();
-        assert!(
-            !guard.clone().believe(0, 5, 0),
-            "the first batch, all refused"
-        );
-        assert!(guard.believe(99, 1, 0));
-        assert!(guard.believe(0, 1, 0), "after a batch that was accepted");
-        assert!(!guard.believe(0, 1, 0), "the second in a row");
-        assert!(guard.believe(10, 0, 0));
-        assert!(guard.believe(10, 1, 0));
+        assert_eq!(guard.judge(0, 5, 0), Deferred, "the first, all refused");
+        assert_eq!(guard.judge(99, 1, 0), Believed);
+        assert_eq!(guard.judge(0, 1, 0), Believed, "after an accepted batch");
+        assert_eq!(guard.judge(0, 1, 0), Disbelieved, "the second in a row");
+        assert_eq!(guard.judge(0, 1, 0), Disbelieved, "and so on");
+        assert_eq!(guard.judge(10, 0, 0), Believed);
+        assert_eq!(guard.judge(10, 1, 0), Believed);
     }
 
     #[test]
     fn too_large_a_share_of_the_last_records_is_not_believed() {
         let mut guard = RefusalGuard::default();
         for _ in 0..10 {
-            assert!(guard.believe(990, 10, 0));
+            assert_eq!(guard.judge(990, 10, 0), Believed);
         }
-        assert!(!guard.believe(990, 11, 0), "111 of the last 11,001");
+        let verdict = guard.judge(990, 11, 0);
+        assert_eq!(verdict, Disbelieved, "111 of the last 11,001");
+        assert_eq!(guard.judge(0, 1, 0), Disbelieved, "the distrust stays");
         for _ in 0..12 {
-            guard.believe(1000, 0, 0);
+            guard.judge(1000, 0, 0);
         }
-        assert!(guard.believe(990, 10, 0), "the old ones left the window");
+        let verdict = guard.judge(990, 10, 0);
+        assert_eq!(verdict, Believed, "the old ones left the window");
+    }
+
+    #[test]
+    fn few_refusals_that_nothing_follows_are_believed_and_the_next_alone_are_not() {
+        let mut guard = RefusalGuard::default();
+        assert_eq!(guard.judge(0, 1, 0), Deferred);
+        assert_eq!(guard.clone().judge_alone(101), Disbelieved);
+        assert_eq!(guard.judge_alone(1), Believed);
+        assert_eq!(guard.judge(0, 1, 0), Disbelieved);
     }
 }

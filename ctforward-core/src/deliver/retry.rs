@@ -17,7 +17,14 @@ use crate::sink::{Delivery, Rejection, Sink};
 /// - unchanged and retryable, where the batch's receipts can be held no longer or
 ///   the pipeline stops: the files come again;
 /// - no longer retryable, where no batch was accepted for
-///   [`give_up_after`](RetryPolicy::give_up_after).
+///   [`give_up_after`](RetryPolicy::give_up_after), the time spent in `inner`
+///   counted too. A batch that any task of this sink had accepted starts it anew.
+///
+/// Around a [`PaceSink`](super::PaceSink) it sleeps its batch's own pause first
+/// and waits in the `PaceSink`'s queue then, for the breaker and for what other
+/// batches were told; see [`pace`](super::pace) for how the two go together. It
+/// never looks at the breaker itself: a batch that sleeps here holds no slot, and
+/// keeps nobody from probing.
 #[derive(Debug)]
 pub struct RetrySink<S> {
     inner: S,
@@ -65,6 +72,7 @@ impl<S: Sink> RetrySink<S> {
         };
         let since = state.last_accepted.map_or(began, |at| at.max(began));
         let mut pause = pause;
+        let mut told_too_long = None;
         if let Some(limit) = self.policy.give_up_after {
             let left = limit.saturating_sub(now.saturating_duration_since(since));
             if left.is_zero() {
@@ -72,21 +80,26 @@ impl<S: Sink> RetrySink<S> {
             }
             if pause > left {
                 if let Retry::After(told) = error.retry() {
-                    return Pause::GiveUp(format!(
-                        "it asks for a pause of {} s, and after {} s without an accepted batch \
-                         delivery is given up",
-                        told.as_secs(),
-                        limit.as_secs()
-                    ));
+                    told_too_long = Some((told, limit));
+                } else {
+                    // One last attempt when the time is up.
+                    pause = left;
                 }
-                // One last attempt when the time is up.
-                pause = left;
             }
         }
+        // What cannot be held is released, and comes again: no reason to give up.
         if let Some(until) = batch.hold_until()
             && now.checked_add(pause).is_none_or(|then| then > until)
         {
             return Pause::Final;
+        }
+        if let Some((told, limit)) = told_too_long {
+            return Pause::GiveUp(format!(
+                "it asks for a pause of {} s, and after {} s without an accepted batch \
+                 delivery is given up",
+                told.as_secs(),
+                limit.as_secs()
+            ));
         }
         Pause::Wait(pause)
     }
