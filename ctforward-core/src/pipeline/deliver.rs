@@ -1,11 +1,12 @@
 //! The way of a batch: to the sink, and what its word means for each record.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::batcher::{Notes, Sealed, Tally};
@@ -14,7 +15,7 @@ use super::run::Run;
 use super::track::Track;
 use super::worker::stopped;
 use crate::batch::Batch;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::ledger::Seen;
 use crate::quarantine::{Kept, QuarantineEntry, Reason};
 use crate::sink::Delivery;
@@ -29,11 +30,7 @@ enum Verdict {
 
 impl Run {
     #[tracing::instrument(level = "debug", skip_all, fields(records = sealed.batch.len(), bytes = sealed.batch.bytes()))]
-    pub(super) async fn deliver(
-        self: Arc<Self>,
-        sealed: Sealed,
-        room: Option<OwnedSemaphorePermit>,
-    ) {
+    pub(super) async fn deliver(self: Arc<Self>, sealed: Sealed) {
         let Sealed {
             id,
             batch,
@@ -42,16 +39,26 @@ impl Run {
             notes,
         } = sealed;
         let began = Instant::now();
-        let answer = match (self.fatal(), room.is_some()) {
-            (Some(error), _) => Err(error),
-            (None, false) => Err(stopped()),
-            (None, true) => tokio::select! {
-                biased;
-                () = self.kill.cancelled() => Err(stopped()),
-                answer = self.sink.deliver(&batch) => answer,
-            },
+        let answer = match self.fatal() {
+            Some(error) => {
+                self.handed_in();
+                Err(error)
+            }
+            None => {
+                let mut delivery = self.sink.deliver(&batch);
+                // The sink knows of it before it may hear that nothing else comes.
+                let first = poll_fn(|context| Poll::Ready(delivery.as_mut().poll(context))).await;
+                self.handed_in();
+                match first {
+                    Poll::Ready(answer) => answer,
+                    Poll::Pending => tokio::select! {
+                        biased;
+                        () = self.kill.cancelled() => Err(stopped()),
+                        answer = delivery => answer,
+                    },
+                }
+            }
         };
-        drop(room);
         metrics::histogram!("ctforward_delivery_seconds").record(began.elapsed().as_secs_f64());
         let delivery = answer.unwrap_or_else(|error| {
             let mut nothing = Delivery::accepted();
@@ -91,11 +98,9 @@ impl Run {
             let message = "some records were not taken";
             error = Some(Error::new(ErrorKind::Unavailable, "sink", message));
         }
-        if let Some(error) = &error {
-            tracing::warn!(%error, records = delivery.again.len(), "records are undecided");
-            if !error.is_retryable() {
-                self.fail(error);
-            }
+        if let Some(found) = error.take() {
+            tracing::warn!(error = %found, records = delivery.again.len(), "records are undecided");
+            error = Some(self.endure(found));
         }
         for rejection in delivery.rejected {
             let (index, reason) = (rejection.index, rejection.reason);
@@ -118,6 +123,22 @@ impl Run {
             }
         }
         verdicts
+    }
+
+    /// What a final error of the sink means: the end of the run, or, where it goes
+    /// on for ever, a pause and another try.
+    fn endure(&self, error: Error) -> Error {
+        match self.probes {
+            _ if error.is_retryable() => error,
+            Some(every) => {
+                self.pacer.trip(&error, every);
+                error.with_retry(Retry::After(every))
+            }
+            None => {
+                self.fail(&error);
+                error
+            }
+        }
     }
 
     /// Counts the verdicts for each file of the batch; a twin shares the verdict

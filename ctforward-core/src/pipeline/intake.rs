@@ -79,6 +79,7 @@ impl Pipeline {
         if let Some(sealed) = run.batcher.take_if(|_| true) {
             run.dispatch(sealed);
         }
+        run.handed_in();
         run.tasks.close();
         run.tasks.wait().await;
         let report = report(&run, began);
@@ -138,9 +139,12 @@ impl Helpers {
             let run = Arc::clone(run);
             tokio::spawn(async move {
                 tokio::select! {
+                    biased;
                     () = shutdown.cancelled() => run.stop.cancel(),
                     () = run.stop.cancelled() => {}
                 }
+                // What cannot be sent now is given back.
+                run.pacer.stop();
                 tokio::time::sleep(run.limits.drain).await;
                 run.kill.cancel();
                 tokio::time::sleep(LAST_WORDS).await;
@@ -217,7 +221,11 @@ impl IntakeLoop {
             let next = tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                next = self.source.next() => next,
+                // Nothing is fetched that could not be delivered.
+                next = async {
+                    self.run.pacer.admits().await;
+                    self.source.next().await
+                } => next,
             };
             match next {
                 Ok(Some(intake)) => {
@@ -426,7 +434,10 @@ impl Begun {
         let turn = tokio::select! {
             biased;
             () = run.stop.cancelled() => None,
-            turn = Arc::clone(&self.reading).acquire_owned() => turn.ok(),
+            turn = async {
+                run.pacer.admits().await;
+                Arc::clone(&self.reading).acquire_owned().await
+            } => turn.ok(),
         };
         drop(ahead);
         let end = match turn {

@@ -14,7 +14,7 @@ pub struct PipelineLimits {
     pub files_reading: usize,
     /// Files that were begun and are not decided. Default 4096.
     pub files_awaiting: usize,
-    /// Batches under way to the sink at the same time. Default 4.
+    /// Requests under way to the sink at the same time, at most. Default 4.
     pub deliveries: usize,
     /// Bytes of records held: in batches (open, waiting and under way) and in
     /// files held back until their end was seen. Default 24 MiB.

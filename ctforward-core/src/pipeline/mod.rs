@@ -24,14 +24,16 @@ mod water;
 mod worker;
 
 use std::fmt;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use async_trait::async_trait;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::deliver::{RefusalGuard, RetryPolicy, RetrySink, SplitSink};
+use crate::deliver::{
+    Denied, PacePolicy, PaceSink, Pacer, RefusalGuard, RetryPolicy, RetrySink, SplitSink,
+};
 use crate::duplicates::{Duplicates, Window};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Ledger;
@@ -109,9 +111,16 @@ impl Pipeline {
             limits: PipelineLimits::default(),
             read_limits: ReadLimits::default(),
             retry: RetryPolicy::default(),
+            pace: None,
             guard: RefusalGuard::default(),
             dry_run: None,
         }
+    }
+
+    /// The pace of delivery, to be looked at while the pipeline runs.
+    #[must_use]
+    pub fn pacer(&self) -> Pacer {
+        self.run.pacer.clone()
     }
 
     /// How far the pipeline is, to be looked at while it runs.
@@ -137,6 +146,7 @@ pub struct PipelineBuilder {
     limits: PipelineLimits,
     read_limits: ReadLimits,
     retry: RetryPolicy,
+    pace: Option<PacePolicy>,
     guard: RefusalGuard,
     dry_run: Option<Arc<dyn Quarantine>>,
 }
@@ -246,6 +256,15 @@ impl PipelineBuilder {
         self
     }
 
+    /// When requests go to the sink: how many at once, how fast, and what opens the
+    /// breaker. By default as [`PacePolicy`] has it, with
+    /// [`deliveries`](PipelineLimits::deliveries) for a ceiling.
+    #[must_use]
+    pub fn pace(mut self, pace: PacePolicy) -> Self {
+        self.pace = Some(pace);
+        self
+    }
+
     /// When the sink's refusals are not believed.
     #[must_use]
     pub fn refusal_guard(mut self, guard: RefusalGuard) -> Self {
@@ -270,7 +289,16 @@ impl PipelineBuilder {
         let batch = self.sink.limits();
         let budget = self.limits.batch_budget(batch)?;
         let stop = CancellationToken::new();
-        let retrying = RetrySink::new(self.sink, self.retry, stop.clone());
+        let pace = self.pace.unwrap_or_else(|| {
+            let pace = PacePolicy::default().with_ceiling(self.limits.deliveries);
+            self.retry.seed.map_or(pace, |seed| pace.with_seed(seed))
+        });
+        let pacer = Pacer::new(pace)?;
+        let nothing_else = CancellationToken::new();
+        let paced = PaceSink::new(self.sink, pacer.clone());
+        let retrying = RetrySink::new(paced, self.retry, stop.clone());
+        let splitting =
+            SplitSink::with_guard(retrying, self.guard).with_nothing_else(nothing_else.clone());
         let state = RunState {
             report: Report::default(),
             filtered: std::collections::BTreeMap::new(),
@@ -306,12 +334,18 @@ impl PipelineBuilder {
                 buckets,
                 live: leases::Live::default(),
                 batcher: Batcher::new(batch, budget, window),
-                sink: Arc::new(SplitSink::with_guard(retrying, self.guard)),
+                sink: Arc::new(splitting),
+                pacer,
+                probes: match pace.denied {
+                    Denied::Probe(every) => Some(every),
+                    Denied::Stop => None,
+                },
+                nothing_else,
+                waiting: AtomicU64::new(1),
                 quarantine: self.dry_run.clone().unwrap_or(self.quarantine),
                 ledger: self.ledger,
                 dry_run: self.dry_run.is_some(),
                 retry: self.retry,
-                deliveries: Arc::new(Semaphore::new(self.limits.deliveries)),
                 stop,
                 kill: CancellationToken::new(),
                 ended: CancellationToken::new(),

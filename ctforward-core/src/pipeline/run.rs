@@ -1,12 +1,12 @@
 //! What the parts of a running pipeline share, and the way of a batch and of a receipt.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -19,7 +19,7 @@ use super::limits::PipelineLimits;
 use super::report::{Outcome, Progress, Report};
 use super::track::{ReadEnd, Track};
 use super::worker::stopped;
-use crate::deliver::RetryPolicy;
+use crate::deliver::{Pacer, RetryPolicy};
 use crate::duplicates::{Duplicates, Hasher};
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
@@ -55,7 +55,14 @@ pub(super) struct Run {
     pub(super) ledger: Option<Arc<dyn Ledger>>,
     pub(super) dry_run: bool,
     pub(super) retry: RetryPolicy,
-    pub(super) deliveries: Arc<Semaphore>,
+    /// When requests go, and whether files are taken in.
+    pub(super) pacer: Pacer,
+    /// How often a sink that does not take us is tried; `None` ends the run.
+    pub(super) probes: Option<Duration>,
+    /// Cancelled when no further batch will be handed to the sink.
+    pub(super) nothing_else: CancellationToken,
+    /// Batches on their way to the sink, and one until the last was sent on it.
+    pub(super) waiting: AtomicU64,
     /// Told to stop: nothing new is begun.
     pub(super) stop: CancellationToken,
     /// What is under way ends now, undecided.
@@ -170,20 +177,21 @@ impl Run {
         put
     }
 
-    /// Sends a batch on its way: it is delivered as soon as there is room among
-    /// the deliveries. How many can wait for that is bounded by the bytes they hold.
+    /// Sends a batch on its way: it goes to the sink as soon as the pacer lets it.
+    /// How many can wait for that is bounded by the bytes they hold.
     ///
     /// Not a future: a batch that was sealed must not be lost with whoever waits.
     pub(super) fn dispatch(self: &Arc<Self>, sealed: Sealed) {
         let run = Arc::clone(self);
-        self.tasks.spawn(async move {
-            let room = tokio::select! {
-                biased;
-                () = run.kill.cancelled() => None,
-                permit = Arc::clone(&run.deliveries).acquire_owned() => permit.ok(),
-            };
-            run.deliver(sealed, room).await;
-        });
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        self.tasks.spawn(run.deliver(sealed));
+    }
+
+    /// A batch reached the sink, or all of them are on their way.
+    pub(super) fn handed_in(&self) {
+        if self.waiting.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.nothing_else.cancel();
+        }
     }
 
     /// Waits for a part that keeps or acknowledges something, but not for ever

@@ -39,7 +39,9 @@ impl Source for SimSource {
         };
         let mut object = Object::new(ObjectId::new(BUCKET, file.key.clone()));
         if file.announced {
-            object = object.with_etag("e1").with_size(file.stored.len() as u64);
+            object = object
+                .with_etag(&file.etag)
+                .with_size(file.stored.len() as u64);
         }
         let slip = Slip {
             life: self.life.clone(),
@@ -84,7 +86,7 @@ impl Open for Opening {
             rest: self.file.stored.clone(),
         };
         Ok(Opened::new(Box::new(body))
-            .with_etag(Some("e1".to_owned()))
+            .with_etag(Some(self.file.etag.clone()))
             .with_size(Some(self.file.stored.len() as u64)))
     }
 }

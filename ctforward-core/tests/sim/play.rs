@@ -88,7 +88,7 @@ pub(crate) fn play(seed: u64, broken: Option<Broken>, tell: bool) -> Result<Outc
             faults,
             world,
         };
-        play.to_the_end().await?;
+        play.finish().await?;
         let Play {
             faults,
             world,
@@ -99,7 +99,7 @@ pub(crate) fn play(seed: u64, broken: Option<Broken>, tell: bool) -> Result<Outc
         outcome.failed_calls = faults.failed_calls();
         outcome.sent_again = world.kept().sent_again;
         outcome.quarantined = world.quarantine.entries().len() as u64;
-        outcome.records = world.files.iter().map(|f| f.elements.len() as u64).sum();
+        outcome.records = world.files().iter().map(|f| f.elements.len() as u64).sum();
         outcome.lost_leases = rivals.load(Ordering::Relaxed);
         outcome.trace = faults.trace();
         Ok(outcome)
@@ -116,14 +116,13 @@ struct Play {
 }
 
 impl Play {
-    async fn to_the_end(&mut self) -> Result<(), String> {
+    async fn finish(&mut self) -> Result<(), String> {
         for run in 0..MOST_RUNS {
             let waiting: Vec<_> = {
                 let kept = self.world.kept();
-                let files = self.world.files.iter();
+                let files = self.world.files().into_iter();
                 files
                     .filter(|f| !kept.acknowledged.contains(&f.key))
-                    .cloned()
                     .collect()
             };
             if waiting.is_empty() {
@@ -135,6 +134,9 @@ impl Play {
             self.world.run_ended();
             if let Some(what) = self.world.kept().violation.clone() {
                 return Err(what);
+            }
+            if run < BAD_RUNS && self.faults.chance(0.1) {
+                self.world.rewrite(&self.faults);
             }
             // Now and then the next process starts at once, and finds the leases of the last.
             if self.faults.chance(0.8) {
@@ -157,7 +159,7 @@ impl Play {
             _ => 0.0,
         };
         let slow = if faults.chance(0.3) { 0.1 } else { 0.0 };
-        let crash_in = (bad && faults.chance(0.5)).then(|| faults.below(120));
+        let crash_in = (bad && faults.chance(0.7)).then(|| faults.below(60));
         let mood = match faults.below(16) {
             0 if bad => Mood::RefusesEverything,
             1 if bad => Mood::Denies,
@@ -165,6 +167,7 @@ impl Play {
             5..=9 => Mood::Precise,
             _ => Mood::Fair,
         };
+        self.world.kept().refused_everything |= mood == Mood::RefusesEverything;
         let life = faults.begin(fail, slow, crash_in);
         let pipeline = self.pipeline(&life, bad, mood, files);
         let shutdown = CancellationToken::new();

@@ -49,13 +49,14 @@ pub(crate) struct File {
     pub(crate) elements: Vec<Element>,
     pub(crate) state: State,
     pub(crate) stored: Bytes,
+    pub(crate) etag: String,
     /// Whether its ETag is known before it is opened.
     pub(crate) announced: bool,
 }
 
 /// Everything that survives a crash, and the judge over it.
 pub(crate) struct World {
-    pub(crate) files: Vec<File>,
+    files: Mutex<Vec<File>>,
     pub(crate) ledger: MemoryLedger,
     pub(crate) quarantine: MemoryQuarantine,
     pub(crate) with_ledger: bool,
@@ -76,6 +77,8 @@ pub(crate) struct Memory {
     pub(crate) covered: BTreeSet<(String, u64)>,
     pub(crate) run: u64,
     pub(crate) sent_again: u64,
+    /// The sink refused everything in some run.
+    pub(crate) refused_everything: bool,
     pub(crate) violation: Option<String>,
 }
 
@@ -93,12 +96,43 @@ impl World {
             files.push(file(faults, n, &mut earlier));
         }
         Arc::new(Self {
-            files,
+            files: Mutex::new(files),
             ledger: MemoryLedger::new(),
             quarantine: MemoryQuarantine::new(),
             with_ledger: faults.chance(0.85),
             kept: Mutex::default(),
         })
+    }
+
+    pub(crate) fn files(&self) -> Vec<File> {
+        self.files.lock().unwrap().clone()
+    }
+
+    /// Somebody puts another file in the place of one, finished or not; it is
+    /// announced again.
+    pub(crate) fn rewrite(&self, faults: &Faults) {
+        let mut files = self.files.lock().unwrap();
+        let n = faults.below(files.len() as u64);
+        let old = &mut files[usize::try_from(n).unwrap()];
+        if old.state != State::Whole {
+            return;
+        }
+        let mut new = file(faults, 100 + n, &mut Vec::new());
+        if new.state == State::Missing {
+            // What was delivered may be deleted; nothing says that it was rewritten.
+            return;
+        }
+        new.key.clone_from(&old.key);
+        new.etag = format!("{}'", old.etag);
+        faults.tell(&format!("{} is rewritten", new.key));
+        let mut kept = self.kept();
+        let kept = &mut *kept;
+        kept.acknowledged.remove(&new.key);
+        kept.marks.remove(&new.key);
+        kept.rows.remove(&new.key);
+        kept.taken.retain(|(key, _), _| *key != new.key);
+        kept.covered.retain(|(key, _)| *key != new.key);
+        *old = new;
     }
 
     pub(crate) fn kept(&self) -> MutexGuard<'_, Memory> {
@@ -144,10 +178,17 @@ impl World {
 
     /// Whether nothing of a file would be lost if it never came again.
     pub(crate) fn is_decided(&self, key: &str) -> Result<(), String> {
-        let file = self.files.iter().find(|file| file.key == key);
+        let files = self.files();
+        let file = files.iter().find(|file| file.key == key);
         let file = file.ok_or("there is no such file")?;
         let entries = self.quarantine.entries();
-        let entries: Vec<_> = entries.iter().filter(|e| e.object.id.key == key).collect();
+        let entries: Vec<_> = entries
+            .iter()
+            .filter(|e| {
+                let etag = e.object.etag.as_ref();
+                e.object.id.key == key && etag.is_none_or(|etag| *etag == file.etag)
+            })
+            .collect();
         let from = |e: &&&ctforward_core::QuarantineEntry| {
             matches!(e.kept, Kept::Reference { length: 0, .. }).then_some(e.offset.unwrap_or(0))
         };
@@ -164,7 +205,12 @@ impl World {
             });
             let decided = match element.kind {
                 Kind::Noise => true,
-                Kind::Plain => kept.taken_bytes.contains(&element.bytes),
+                // A sink that refuses everything cannot be told from a bad record
+                // while there is but one batch.
+                Kind::Plain => {
+                    kept.taken_bytes.contains(&element.bytes)
+                        || in_bytes && kept.refused_everything
+                }
                 Kind::OverReader => entries.iter().any(|e| {
                     e.offset == Some(element.offset)
                         && matches!(e.kept, Kept::Reference { length, .. } if length == element.bytes.len() as u64)
@@ -203,7 +249,7 @@ impl World {
 
     /// What must hold when everything is done.
     pub(crate) fn judge(&self) -> Result<(), String> {
-        for file in &self.files {
+        for file in &self.files() {
             self.is_decided(&file.key)
                 .map_err(|why| format!("{} is done, but {why}", file.key))?;
             let kept = self.kept();
@@ -267,6 +313,7 @@ fn file(faults: &Faults, n: u64, earlier: &mut Vec<(Kind, String)>) -> File {
         elements,
         state,
         stored: Bytes::from(body),
+        etag: "e1".to_owned(),
         announced: faults.chance(0.7),
     }
 }
