@@ -2,6 +2,8 @@
 
 mod memory;
 mod seen;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +17,11 @@ use crate::pipeline::{FileBooks, RecordBooks};
 
 pub use memory::MemoryLedger;
 pub use seen::{Seen, SeenStore};
+#[cfg(feature = "sqlite")]
+pub use sqlite::{
+    LastSeen, LedgerReader, LedgerRow, LedgerStatus, RowFilter, RowState, SqliteLedger,
+    SqliteOptions, Unfinished,
+};
 
 /// One row for each log file, by bucket and key.
 ///
@@ -241,4 +248,11 @@ impl Finished {
         self.events = events;
         self
     }
+}
+
+/// Whether what is known of a file now says that it is another than the one that
+/// had this ETag and size. What is not known on both sides says nothing.
+fn rewritten(etag: Option<&str>, size: Option<u64>, object: &Object) -> bool {
+    let other_etag = matches!((etag, &object.etag), (Some(old), Some(new)) if old != new);
+    other_etag || matches!((size, object.size), (Some(old), Some(new)) if old != new)
 }
