@@ -1,4 +1,8 @@
 //! What is known of each log file between runs: the trait [`Ledger`].
+//!
+//! A ledger is trusted: who can write to it can hide a loss, because a file that it
+//! calls delivered is not read. With the feature `sqlite`, `SqliteLedger` keeps one
+//! in a file, which must lie on a local file system.
 
 mod memory;
 mod seen;

@@ -69,6 +69,7 @@ impl Owners {
             if lock.try_lock().is_ok() && path.symlink_metadata().is_ok() {
                 return Ok((me, path, lock));
             }
+            let _ = fs::remove_file(&path);
         }
         Err(unfit(
             folder,

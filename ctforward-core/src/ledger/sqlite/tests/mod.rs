@@ -29,6 +29,14 @@ fn place() -> (TempDir, PathBuf) {
     (folder, path)
 }
 
+/// The same in memory where there is such a folder, for tests of many commits.
+fn quick_place() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+    let folder = folder.unwrap();
+    let path = folder.path().join("ledger.db");
+    (folder, path)
+}
+
 fn object(key: &str) -> Object {
     Object::new(ObjectId::new("bucket", key)).with_etag("e1")
 }

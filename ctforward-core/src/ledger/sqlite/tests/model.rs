@@ -252,11 +252,11 @@ impl Pair {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
     fn it_answers_as_the_ledger_in_memory(steps in steps()) {
-        let (_folder, path) = place();
+        let (_folder, path) = quick_place();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
