@@ -40,6 +40,8 @@ pub enum Command {
     Standin(Standin),
     /// Count what log files hold.
     Inspect(Inspect),
+    /// Show what a ledger knows of log files.
+    Ledger(crate::ledger::LedgerArgs),
 }
 
 #[derive(Debug, clap::Args)]

@@ -1,18 +1,27 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::{Claim, Finished, Ledger, Mark, Resume, Ticket};
+use super::{Claim, Finished, Ledger, Mark, Resume, Seen, SeenStore, Ticket, rewritten};
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::Object;
 
-/// A ledger in memory: for tests, and for runs whose memory ends with them.
+/// So many records are remembered.
+const SEEN: usize = 100_000;
+
+/// A lease beyond what a clock can hold.
+const LONG: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// A ledger in memory: for tests, and for runs whose memory ends with them. It grows
+/// with the number of files; of remembered records it holds the newest 100,000.
 #[derive(Debug, Default)]
 pub struct MemoryLedger {
     rows: Mutex<BTreeMap<(String, String), Row>>,
+    seen: Mutex<VecDeque<Seen>>,
 }
 
 #[derive(Clone, Debug)]
@@ -44,6 +53,10 @@ impl MemoryLedger {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn seen(&self) -> MutexGuard<'_, VecDeque<Seen>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Runs `change` on the row that `ticket` still holds.
     fn held<T>(&self, ticket: &Ticket, change: impl FnOnce(&mut Row) -> T) -> Result<T> {
         let mut rows = self.rows();
@@ -58,15 +71,12 @@ impl MemoryLedger {
     }
 }
 
-fn row_key(object: &Object) -> (String, String) {
-    (object.id.bucket.clone(), object.id.key.clone())
+fn after(now: Instant, lease: Duration) -> Instant {
+    now.checked_add(lease).unwrap_or(now + LONG)
 }
 
-/// Whether what is known of a file now says that it is another than the row's.
-fn rewritten(row: &Row, object: &Object) -> bool {
-    let differs = |old: &Option<String>, new: &Option<String>| matches!((old, new), (Some(o), Some(n)) if o != n);
-    differs(&row.etag, &object.etag)
-        || matches!((row.size, object.size), (Some(o), Some(n)) if o != n)
+fn row_key(object: &Object) -> (String, String) {
+    (object.id.bucket.clone(), object.id.key.clone())
 }
 
 #[async_trait]
@@ -82,7 +92,7 @@ impl Ledger for MemoryLedger {
             lease: None,
             finished: None,
         });
-        if row.finished.is_some() && !rewritten(row, object) {
+        if row.finished.is_some() && !rewritten(row.etag.as_deref(), row.size, object) {
             return Ok(Claim::Delivered);
         }
         if let Some(until) = row.lease.filter(|until| *until > now) {
@@ -94,7 +104,7 @@ impl Ledger for MemoryLedger {
             row.mark = Mark::default();
         }
         row.fence += 1;
-        row.lease = Some(now + lease);
+        row.lease = Some(after(now, lease));
         Ok(Claim::Granted {
             ticket: Ticket::new(object.clone(), owner, row.fence),
             resume: Resume::at(row.mark, row.etag.clone(), row.size),
@@ -102,7 +112,9 @@ impl Ledger for MemoryLedger {
     }
 
     async fn renew(&self, ticket: &Ticket, lease: Duration) -> Result<()> {
-        self.held(ticket, |row| row.lease = Some(Instant::now() + lease))
+        self.held(ticket, |row| {
+            row.lease = Some(after(Instant::now(), lease));
+        })
     }
 
     async fn progress(&self, ticket: &Ticket, object: &Object, mark: &Mark) -> Result<()> {
@@ -124,6 +136,25 @@ impl Ledger for MemoryLedger {
 
     async fn release(&self, ticket: &Ticket) -> Result<()> {
         self.held(ticket, |row| row.lease = None)
+    }
+}
+
+#[async_trait]
+impl SeenStore for MemoryLedger {
+    async fn recall(&self, most: usize, since: Timestamp) -> Result<Vec<Seen>> {
+        let seen = self.seen();
+        let mut found: Vec<Seen> = seen.iter().filter(|one| one.at >= since).copied().collect();
+        // Stable: of equal times, what was remembered first stays first.
+        found.sort_by_key(|one| one.at);
+        Ok(found.split_off(found.len().saturating_sub(most)))
+    }
+
+    async fn remember(&self, seen: &[Seen]) -> Result<()> {
+        let mut held = self.seen();
+        held.extend(seen);
+        let beyond = held.len().saturating_sub(SEEN);
+        held.drain(..beyond);
+        Ok(())
     }
 }
 

@@ -1,7 +1,13 @@
 //! What is known of each log file between runs: the trait [`Ledger`].
+//!
+//! A ledger is trusted: who can write to it can hide a loss, because a file that it
+//! calls delivered is not read. With the feature `sqlite`, `SqliteLedger` keeps one
+//! in a file, which must lie on a local file system.
 
 mod memory;
 mod seen;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +21,11 @@ use crate::pipeline::{FileBooks, RecordBooks};
 
 pub use memory::MemoryLedger;
 pub use seen::{Seen, SeenStore};
+#[cfg(feature = "sqlite")]
+pub use sqlite::{
+    LastSeen, LedgerReader, LedgerRow, LedgerStatus, RowFilter, RowState, SqliteLedger,
+    SqliteOptions, Unfinished,
+};
 
 /// One row for each log file, by bucket and key.
 ///
@@ -241,4 +252,11 @@ impl Finished {
         self.events = events;
         self
     }
+}
+
+/// Whether what is known of a file now says that it is another than the one that
+/// had this ETag and size. What is not known on both sides says nothing.
+fn rewritten(etag: Option<&str>, size: Option<u64>, object: &Object) -> bool {
+    let other_etag = matches!((etag, &object.etag), (Some(old), Some(new)) if old != new);
+    other_etag || matches!((size, object.size), (Some(old), Some(new)) if old != new)
 }

@@ -14,6 +14,7 @@ use ctforward_core::text::printable;
 use crate::args::Inspect;
 use crate::failure::Failure;
 use counts::Counts;
+pub use tally::safe_json;
 
 /// Reads the files and prints their counts: status 0, 1 where something was not
 /// read for a reason that may pass, 3 where a file was unreadable or a record bad.
@@ -31,7 +32,7 @@ pub async fn run(args: Inspect) -> Result<ExitCode, Failure> {
         read::all(&mut source, &mut counts, &mut |line| eprintln!("{line}")).await;
     }
     let out = if args.json {
-        format!("{}\n", tally::safe_json(&show::json(&counts, args.top)))
+        format!("{}\n", safe_json(&show::json(&counts, args.top)))
     } else {
         show::text(&counts, args.top)
     };

@@ -1,0 +1,137 @@
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, named_params};
+
+use super::fault::{self, unfit};
+use super::file::LedgerFile;
+use super::row::{COLUMNS, LedgerRow, RowState};
+use super::schema::{Access, Found, connect, identify};
+use super::status::LedgerStatus;
+use crate::error::Result;
+
+/// Which rows to read.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+#[must_use]
+pub struct RowFilter {
+    state: Option<RowState>,
+    account: Option<String>,
+}
+
+impl RowFilter {
+    /// Every row.
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    /// Only rows of this state.
+    pub fn state(mut self, state: RowState) -> Self {
+        self.state = Some(state);
+        self
+    }
+
+    /// Only rows whose key names this account.
+    pub fn account(mut self, account: impl Into<String>) -> Self {
+        self.account = Some(account.into());
+        self
+    }
+}
+
+/// Reads a ledger, also while other processes write it. Its calls block.
+///
+/// It creates no ledger, migrates none and changes no row. Like every reader of a
+/// SQLite file it keeps its place in `<ledger>-shm`, and may leave that and an empty
+/// `<ledger>-wal` behind.
+#[derive(Debug)]
+pub struct LedgerReader {
+    path: PathBuf,
+    connection: Connection,
+}
+
+impl LedgerReader {
+    /// Opens a ledger for reading.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound) where there is none,
+    /// [`Config`](crate::ErrorKind::Config) where the file is no ledger, is one of a
+    /// newer version, or others can write to it; what kept it from being opened.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let file = LedgerFile::locate(path.as_ref(), false)?;
+        file.check(false)?;
+        let connection = connect(&file, Access::Read, Duration::from_secs(5))?;
+        match identify(&file, &connection)? {
+            Found::Empty => Err(unfit(file.path(), "this ledger holds nothing")),
+            // The table of files has been the same since version 1.
+            Found::Version(_) => Ok(Self {
+                path: file.path().to_owned(),
+                connection,
+            }),
+        }
+    }
+
+    /// The file, its folder without symbolic links.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Adds up all rows; the time grows with their number.
+    ///
+    /// # Errors
+    /// What kept them from being read.
+    pub fn status(&self) -> Result<LedgerStatus> {
+        LedgerStatus::read(&self.connection)
+    }
+
+    /// At most `limit` rows by bucket and key, those behind `after`. Each call sees
+    /// the rows as they are at that moment; none is held back from writers between calls.
+    ///
+    /// # Errors
+    /// What kept them from being read.
+    pub fn rows(
+        &self,
+        after: Option<(&str, &str)>,
+        limit: u32,
+        filter: &RowFilter,
+    ) -> Result<Vec<LedgerRow>> {
+        // No bucket has an empty name and no object an empty key.
+        let (bucket, key) = after.unwrap_or_default();
+        self.select("bucket, key", (bucket, key), limit, filter)
+    }
+
+    /// At most `limit` rows, those that were decided or claimed last first.
+    ///
+    /// # Errors
+    /// What kept them from being read.
+    pub fn newest(&self, limit: u32, filter: &RowFilter) -> Result<Vec<LedgerRow>> {
+        let order = "coalesce(accepted_at, claimed_at) DESC, bucket, key";
+        self.select(order, ("", ""), limit, filter)
+    }
+
+    fn select(
+        &self,
+        order: &str,
+        (bucket, key): (&str, &str),
+        limit: u32,
+        filter: &RowFilter,
+    ) -> Result<Vec<LedgerRow>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM files WHERE (bucket, key) > (:bucket, :key) \
+             AND (:state IS NULL OR state = :state) AND (:account IS NULL OR account = :account) \
+             ORDER BY {order} LIMIT :limit"
+        );
+        let read = || -> rusqlite::Result<Vec<LedgerRow>> {
+            let mut statement = self.connection.prepare(&sql)?;
+            let rows = statement.query_map(
+                named_params! {
+                    ":bucket": bucket, ":key": key, ":limit": limit,
+                    ":state": filter.state.map(RowState::number), ":account": filter.account,
+                },
+                LedgerRow::read,
+            )?;
+            rows.collect()
+        };
+        read().map_err(fault::sqlite)
+    }
+}
