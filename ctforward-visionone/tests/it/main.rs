@@ -8,6 +8,8 @@ mod sink;
 #[cfg(feature = "standin")]
 mod standin;
 #[cfg(feature = "standin")]
+mod standin_faults;
+#[cfg(feature = "standin")]
 mod standin_search;
 
 use std::time::Duration;
