@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+#[cfg(feature = "standin")]
+mod conformance;
 mod raw;
 mod secrets;
 mod sink;
