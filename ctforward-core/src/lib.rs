@@ -14,6 +14,8 @@ pub mod read;
 pub mod sink;
 pub mod source;
 pub mod stage;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod text;
 
 pub use batch::{Batch, BatchBuilder, BatchLimits, Origin};

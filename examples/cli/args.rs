@@ -250,6 +250,38 @@ pub struct Standin {
     /// Largest body to take, in bytes.
     #[arg(long, value_name = "BYTES")]
     pub max_body_bytes: Option<usize>,
+
+    /// Something that goes wrong with posts, such as 429:0.1 or reset-after:0.05;
+    /// --help lists all. Can be given several times.
+    ///
+    /// RATE is the share of the posts, from 0 to 1; a post suffers one fault of
+    /// those with a rate, so together they may be 1 at most.
+    ///
+    ///   STATUS:RATE         answer with this status of 400 to 599
+    ///   STATUS:bytes=N      answer so where the lines have more than N bytes
+    ///   STATUS:after=N      answer so once N posts have come; ,for=M only to M posts
+    ///   STATUS:match=TEXT   answer so where a line contains TEXT (all that follows)
+    ///   reset-before:RATE   reset the connection before the body is read
+    ///   reset-after:RATE    keep the lines, then reset the connection
+    ///   slow:RATE,ms=N      keep the lines, answer N milliseconds later
+    ///   stuck:RATE          never answer; with ,stored keep the lines
+    ///   html:RATE           answer with a web page and status 200
+    ///   redirect:RATE       send elsewhere; ,status=N (307) ,to=URL (all that follows)
+    ///   endless:RATE        answer with a body that never ends; ,status=N (500)
+    ///   truncated:RATE      keep the lines, break the answer off behind its head
+    ///   echo-headers        repeat the request's head in every error answer and
+    ///                       web page, its token too
+    ///
+    /// Every STATUS takes ,retry-after=SECONDS too, or ,retry-after-date=SECONDS for
+    /// the same as a date; both before match=. The faults are invented: the real
+    /// service is not documented to have any of them.
+    #[arg(long, value_name = "SPEC", verbatim_doc_comment)]
+    pub fault: Vec<ctforward_visionone::standin::Fault>,
+
+    /// What the faults are drawn from: the same number deals the same faults to the
+    /// first, the second, and every other post.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub fault_seed: u64,
 }
 
 #[derive(Debug, clap::Args)]

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use ctforward_visionone::standin::StandIn;
+use ctforward_visionone::standin::{Faults, StandIn};
 use ctforward_visionone::{TokenEnv, TokenProvider};
 
 use crate::args::Standin;
@@ -11,7 +11,9 @@ use crate::failure::Failure;
 use crate::forward::{TOKEN, interrupted};
 
 pub async fn run(args: Standin) -> Result<ExitCode, Failure> {
+    let faults = args.fault.into_iter().fold(Faults::new(), Faults::with);
     let mut builder = StandIn::builder()
+        .faults(faults.seed(args.fault_seed))
         .bind(args.addr)
         .allow_non_loopback(args.allow_remote)
         .pretend_native(args.pretend_native)
@@ -32,6 +34,12 @@ pub async fn run(args: Standin) -> Result<ExitCode, Failure> {
     if args.pretend_native {
         say!("  search                 simulated: the real service does not document this");
     }
+    for (fault, _) in standin.fault_counts() {
+        say!("  fault                  {fault}");
+    }
+    if !standin.fault_counts().is_empty() {
+        say!("  drawn from seed        {}", args.fault_seed);
+    }
     interrupted().await;
     let counts = standin.counts();
     say!(
@@ -40,6 +48,9 @@ pub async fn run(args: Standin) -> Result<ExitCode, Failure> {
         grouped(counts.lines),
         megabytes(counts.bytes)
     );
+    for (fault, count) in standin.fault_counts() {
+        say!("{} times {fault}", grouped(count));
+    }
     standin.stop().await;
     Ok(ExitCode::SUCCESS)
 }

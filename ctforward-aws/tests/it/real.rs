@@ -16,14 +16,14 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{BUCKET, assert_same, client_for, drain, settings, within};
 
-struct S3 {
+pub(crate) struct S3 {
     url: String,
     folder: TempDir,
     _task: AbortOnDropHandle<()>,
 }
 
 impl S3 {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join(BUCKET)).unwrap();
         let files = s3s_fs::FileSystem::new(folder.path()).unwrap();
@@ -49,18 +49,25 @@ impl S3 {
         }
     }
 
-    fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         client_for(&self.url)
     }
 
-    fn put(&self, key: &str, body: &[u8]) {
+    pub(crate) fn put(&self, key: &str, body: &[u8]) {
         let path = self.folder.path().join(BUCKET).join(key);
         std::fs::create_dir_all(path.parent().unwrap_or(Path::new("/"))).unwrap();
         std::fs::write(path, body).unwrap();
     }
 }
 
-fn key(root: &str, account: &str, kind: &str, region: &str, day: &str, n: usize) -> String {
+pub(crate) fn key(
+    root: &str,
+    account: &str,
+    kind: &str,
+    region: &str,
+    day: &str,
+    n: usize,
+) -> String {
     let date = day.replace('/', "");
     format!(
         "{root}{account}/{kind}/{region}/{day}/{account}_{kind}_{region}_{date}T00{:02}Z_{n:016}.json.gz",

@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::fault::{Faults, Injector};
 use super::store::Store;
 use super::{Shared, StandIn, serve};
 use crate::secret::Secret;
@@ -36,6 +37,7 @@ pub struct StandInBuilder {
     allow_non_loopback: bool,
     accept_status: u16,
     keep: Option<usize>,
+    faults: Faults,
     settings: Settings,
 }
 
@@ -46,6 +48,7 @@ impl StandInBuilder {
             allow_non_loopback: false,
             accept_status: 200,
             keep: Some(256 << 20),
+            faults: Faults::new(),
             settings: Settings {
                 path: PATH.to_owned(),
                 token: None,
@@ -135,6 +138,12 @@ impl StandInBuilder {
         self
     }
 
+    /// What goes wrong, and how often. Default: nothing.
+    pub fn faults(mut self, faults: Faults) -> Self {
+        self.faults = faults;
+        self
+    }
+
     /// Starts it, on the runtime this is called from.
     ///
     /// # Errors
@@ -152,6 +161,7 @@ impl StandInBuilder {
                 "the path must begin with / and hold no ?, # or space".to_owned(),
             ));
         }
+        self.faults.check()?;
         if self.settings.max_connections == 0
             || self.settings.max_connections > Semaphore::MAX_PERMITS
         {
@@ -178,6 +188,7 @@ impl StandInBuilder {
         let address = listener.local_addr().map_err(listening)?;
         let shared = Arc::new(Shared {
             store: Store::new(self.keep),
+            injector: Injector::new(self.faults),
             settings: self.settings,
             base_url: format!("http://{address}"),
             stop: CancellationToken::new(),

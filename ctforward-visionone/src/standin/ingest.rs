@@ -13,6 +13,7 @@ use hyper::{Method, StatusCode};
 use jiff::Timestamp;
 
 use super::Shared;
+use super::fault::{Wait, retry_after};
 use super::reply::{self, Reply};
 use super::serve::bearer_is;
 use super::store::LineCounter;
@@ -30,18 +31,25 @@ const BODY_TIME: Duration = Duration::from_secs(60);
 struct Refusal {
     status: StatusCode,
     message: &'static str,
+    wait: Option<Wait>,
 }
 
 fn refusal(status: StatusCode, message: &'static str) -> Refusal {
-    Refusal { status, message }
+    Refusal {
+        status,
+        message,
+        wait: None,
+    }
 }
 
 impl Refusal {
     fn reply(self) -> Reply {
-        match self.status {
+        let mut reply = match self.status {
             StatusCode::METHOD_NOT_ALLOWED => reply::not_allowed("POST"),
             status => reply::error(status, self.message),
-        }
+        };
+        retry_after(&mut reply, self.wait);
+        reply
     }
 }
 
@@ -112,7 +120,11 @@ fn too_large() -> Refusal {
 async fn receive(shared: &Shared, gzip: bool, body: &mut Incoming) -> Result<StatusCode, Refusal> {
     let most = shared.settings.max_body_bytes;
     let expected = usize::try_from(body.size_hint().lower()).unwrap_or(0);
-    let mut taker = Taker::new(shared.store.keeps(), expected, most);
+    let mut taker = Taker::new(
+        shared.store.keeps() || shared.injector.looks_inside(),
+        expected,
+        most,
+    );
     let mut received = 0;
     if gzip {
         let mut decoder = MultiGzDecoder::new(taker);
@@ -145,7 +157,20 @@ async fn receive(shared: &Shared, gzip: bool, body: &mut Incoming) -> Result<Sta
             }
         }
     }
+    if let Some(refused) = shared.injector.refuses(taker.bytes, taker.kept.as_deref()) {
+        return Err(Refusal {
+            status: refused.status,
+            message: "the content is refused, as was asked for",
+            wait: refused.wait,
+        });
+    }
     match taker.kept {
+        Some(kept) if !shared.store.keeps() => {
+            taker.counter.push(&kept);
+            shared
+                .store
+                .count(taker.counter.finish(), kept.len() as u64);
+        }
         Some(mut kept) => {
             kept.shrink_to_fit();
             shared.store.keep(Bytes::from(kept), Timestamp::now());
@@ -175,13 +200,13 @@ async fn next(body: &mut Incoming) -> Result<Option<Bytes>, Refusal> {
 }
 
 /// Reads what is left of the body of a request that is about to be answered.
-pub(super) async fn drain(mut body: Incoming) {
+pub(super) async fn drain(body: &mut Incoming) {
     if body.is_end_stream() {
         return;
     }
     let mut left = DRAINED;
     let reading = async {
-        while let Ok(Some(chunk)) = next(&mut body).await {
+        while let Ok(Some(chunk)) = next(body).await {
             let Some(rest) = left.checked_sub(chunk.len()) else {
                 return;
             };

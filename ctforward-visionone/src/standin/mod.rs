@@ -16,6 +16,13 @@
 //! | errors in the shape of the public API | none |
 //! | blank lines are no entries | none |
 //!
+//! # Faults
+//! By default it is in good health. [`faults`](StandInBuilder::faults) make it slow,
+//! refuse, reset, stall, and answer what no such service should, each at a rate and
+//! all from a seed; see [`Fault`]. They are invented, to see that a client bears
+//! them: the real service is not documented to have any of them.
+//!
+//! # The public API
 //! Of the public API two calls are answered as its specification describes them:
 //! `GET /v3.0/healthcheck/connectivity` and `GET /v3.0/search/cloudActivities`.
 //! Assumed there: 401 without the [API key](StandInBuilder::api_token), the code
@@ -52,7 +59,9 @@
 //! ```
 
 mod builder;
+mod fault;
 mod ingest;
+mod line;
 mod reply;
 mod search;
 mod serve;
@@ -68,9 +77,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use builder::StandInBuilder;
+pub use fault::{Fault, Faults};
 pub use store::Counts;
 
 use builder::Settings;
+use fault::Injector;
 use store::Store;
 
 /// What all connections share.
@@ -78,6 +89,7 @@ use store::Store;
 struct Shared {
     settings: Settings,
     store: Store,
+    injector: Injector,
     base_url: String,
     stop: CancellationToken,
     searches: Arc<Semaphore>,
@@ -140,9 +152,17 @@ impl StandIn {
         self.shared.store.counts()
     }
 
-    /// Forgets the lines and the counts.
+    /// How often each of its [faults](StandInBuilder::faults) befell a request, in
+    /// the order they were given.
+    #[must_use]
+    pub fn fault_counts(&self) -> Vec<(Fault, u64)> {
+        self.shared.injector.counts()
+    }
+
+    /// Forgets the lines and the counts. The numbers that faults go by run on.
     pub fn clear(&self) {
         self.shared.store.clear();
+        self.shared.injector.clear();
     }
 
     /// Takes no more requests and waits until those under way are answered, for

@@ -1,21 +1,24 @@
 //! Connections, and which request goes where.
 
-use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, HeaderMap};
+use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use super::fault::{self, Body, Broken};
+use super::line::Line;
 use super::reply::{self, Reply};
 use super::{Shared, ingest, search};
 use crate::secret::Secret;
@@ -62,9 +65,15 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
     // An answer is small: it should not wait for more to send.
     let _ = stream.set_nodelay(true);
     let stop = shared.stop.clone();
+    let reset = Arc::new(AtomicBool::new(false));
+    let line = Line::new(stream, Arc::clone(&reset));
     let service = service_fn(move |request| {
-        let shared = Arc::clone(&shared);
-        async move { Ok::<_, Infallible>(answer(&shared, request).await) }
+        let (shared, reset) = (Arc::clone(&shared), Arc::clone(&reset));
+        async move {
+            let answer = answer(&shared, request).await;
+            reset.store(answer.is_err(), Relaxed);
+            answer
+        }
     });
     let mut connection = pin!(
         http1::Builder::new()
@@ -72,7 +81,7 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
             .header_read_timeout(HEAD_TIME)
             .max_header_size(32 * 1024)
             .max_buf_size(256 * 1024)
-            .serve_connection(TokioIo::new(stream), service)
+            .serve_connection(TokioIo::new(line), service)
     );
     // How a connection ends is the client's matter; what it sent is counted by then.
     let ended = tokio::select! {
@@ -86,12 +95,27 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
 }
 
 /// Every request comes through here, and every answer leaves here.
-async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Reply {
+async fn answer(
+    shared: &Arc<Shared>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Broken> {
     let (head, mut body) = request.into_parts();
+    shared.store.note_request();
     let path = head.uri.path();
     let reply = if path == shared.settings.path {
-        ingest::ingest(shared, &head, &mut body).await
-    } else if path == CONNECTIVITY || path == CLOUD_ACTIVITIES {
+        fault::post(shared, &head, &mut body).await?
+    } else {
+        api(shared, &head).await.map(Body::Whole)
+    };
+    ingest::drain(&mut body).await;
+    shared.store.note_answer(reply.status().as_u16());
+    Ok(reply)
+}
+
+/// Answers what is no post of log lines.
+async fn api(shared: &Arc<Shared>, head: &Parts) -> Reply {
+    let path = head.uri.path();
+    if path == CONNECTIVITY || path == CLOUD_ACTIVITIES {
         if head.method != Method::GET {
             reply::not_allowed("GET")
         } else if !bearer_is(&head.headers, shared.settings.api_token.as_ref()) {
@@ -102,14 +126,11 @@ async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Reply {
         } else if path == CONNECTIVITY {
             reply::json_value(&json!({"status": "available"}))
         } else {
-            search::search(shared, &head).await
+            search::search(shared, head).await
         }
     } else {
         reply::error(StatusCode::NOT_FOUND, "there is nothing at this address")
-    };
-    ingest::drain(body).await;
-    shared.store.note_answer(reply.status().as_u16());
-    reply
+    }
 }
 
 /// Whether the request carries the bearer token; any will do where none is set.

@@ -16,7 +16,7 @@ const OVERHEAD: usize = 128;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
-    /// Requests of any kind, the refused ones too.
+    /// Requests of any kind, those too that were refused or never answered.
     pub requests: u64,
     /// Requests that were answered with 400 or above.
     pub refused: u64,
@@ -92,8 +92,11 @@ impl Store {
         self.budget.is_some()
     }
 
-    pub(super) fn note_answer(&self, status: u16) {
+    pub(super) fn note_request(&self) {
         self.requests.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn note_answer(&self, status: u16) {
         if status >= 400 {
             self.refused.fetch_add(1, Relaxed);
         }

@@ -2,11 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+#[cfg(feature = "standin")]
+mod conformance;
 mod raw;
 mod secrets;
 mod sink;
 #[cfg(feature = "standin")]
 mod standin;
+#[cfg(feature = "standin")]
+mod standin_faults;
 #[cfg(feature = "standin")]
 mod standin_search;
 

@@ -6,7 +6,7 @@ use crate::raw::{Raw, Step, answer};
 use crate::{TOKEN, builder, secret, two};
 
 /// Everything an error can show: Display, Debug, and the same of its sources.
-fn everything(error: &ctforward_core::Error) -> String {
+pub(crate) fn everything(error: &ctforward_core::Error) -> String {
     let mut said = format!("{error} {error:?} {error:#?} ");
     let mut source = error.source();
     while let Some(inner) = source {
@@ -16,7 +16,7 @@ fn everything(error: &ctforward_core::Error) -> String {
     said
 }
 
-fn assert_clean(said: &str) {
+pub(crate) fn assert_clean(said: &str) {
     for at in 0..TOKEN.len() - 12 {
         assert!(
             !said.contains(&TOKEN[at..at + 12]),
