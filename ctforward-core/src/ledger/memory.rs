@@ -1,5 +1,5 @@
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,6 +22,7 @@ const LONG: Duration = Duration::from_secs(100 * 365 * 86_400);
 pub struct MemoryLedger {
     rows: Mutex<BTreeMap<(String, String), Row>>,
     seen: Mutex<VecDeque<Seen>>,
+    key: OnceLock<[u8; 32]>,
 }
 
 #[derive(Clone, Debug)]
@@ -141,6 +142,10 @@ impl Ledger for MemoryLedger {
 
 #[async_trait]
 impl SeenStore for MemoryLedger {
+    async fn key(&self) -> Result<[u8; 32]> {
+        Ok(*self.key.get_or_init(crate::duplicates::Hasher::random_key))
+    }
+
     async fn recall(&self, most: usize, since: Timestamp) -> Result<Vec<Seen>> {
         let seen = self.seen();
         let mut found: Vec<Seen> = seen.iter().filter(|one| one.at >= since).copied().collect();

@@ -201,6 +201,10 @@ impl Ledger for SqliteLedger {
 
 #[async_trait]
 impl SeenStore for SqliteLedger {
+    async fn key(&self) -> Result<[u8; 32]> {
+        self.call(|store| store.seen.key()).await
+    }
+
     async fn recall(&self, most: usize, since: Timestamp) -> Result<Vec<Seen>> {
         self.call(move |store| store.seen.recall(most, since)).await
     }

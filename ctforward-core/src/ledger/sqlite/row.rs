@@ -9,7 +9,7 @@ use crate::pipeline::RecordBooks;
 pub(super) const COLUMNS: &str = "bucket, key, version, etag, size, account, region, state, \
     records_in, accepted, filtered, duplicate, quarantined, undecided, resumed, compressed, \
     inflated, low_water, sha256, first_event, last_event, claimed_at, accepted_at, owner, fence, \
-    lease";
+    lease, sent";
 
 /// How far a log file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -82,6 +82,8 @@ pub struct LedgerRow {
     pub compressed: u64,
     /// Bytes after inflation, once it is finished.
     pub inflated: u64,
+    /// Bytes of accepted records as the run that finished it sent them, with a line feed each.
+    pub sent: u64,
     /// Every record that starts before this byte of the inflated file was decided
     /// when progress was last noted.
     pub low_water: u64,
@@ -126,6 +128,7 @@ impl LedgerRow {
             records: books(row, 8)?,
             compressed: number(row, 15)?,
             inflated: number(row, 16)?,
+            sent: number(row, 26)?,
             low_water: number(row, 17)?,
             sha256: row.get(18)?,
             first_event: at(19)?,

@@ -59,7 +59,12 @@ pub(super) const STEPS: [&str; CURRENT as usize] = [
         at INTEGER NOT NULL,
         id BLOB NOT NULL,
         content BLOB NOT NULL
-    ) STRICT",
+    ) STRICT;
+    CREATE TABLE secrets (
+        name TEXT PRIMARY KEY,
+        value BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    ALTER TABLE files ADD COLUMN sent INTEGER NOT NULL DEFAULT 0",
 ];
 
 /// How a file is opened.

@@ -8,6 +8,10 @@ use crate::error::Result;
 use crate::ledger::Seen;
 
 const ADD: &str = "INSERT INTO seen (at, id, content) VALUES (?1, ?2, ?3)";
+/// The first to ask chooses the key; who comes later gets what is there.
+const MAKE_KEY: &str =
+    "INSERT OR IGNORE INTO secrets (name, value) VALUES ('seen', randomblob(32))";
+const KEY: &str = "SELECT value FROM secrets WHERE name = 'seen'";
 const NEWEST: &str = "SELECT max(n) FROM seen";
 const CUT: &str = "DELETE FROM seen WHERE n <= ?1";
 const EXPIRE: &str = "DELETE FROM seen WHERE at < ?1";
@@ -29,6 +33,7 @@ impl Keep {
 }
 
 pub(super) struct SeenTable<'c> {
+    connection: &'c Connection,
     keep: Keep,
     /// Written since the table was cut; another instance counts its own.
     since_cut: u64,
@@ -43,6 +48,7 @@ impl<'c> SeenTable<'c> {
     pub(super) fn new(connection: &'c Connection, keep: Keep) -> Result<Self> {
         let prepare = |sql| connection.prepare(sql).map_err(fault::sqlite);
         Ok(Self {
+            connection,
             keep,
             // What an earlier run wrote under another setting is cut at once.
             since_cut: keep.chunk(),
@@ -52,6 +58,13 @@ impl<'c> SeenTable<'c> {
             expire: prepare(EXPIRE)?,
             recall: prepare(RECALL)?,
         })
+    }
+
+    /// The key of the hashes, made at the first call.
+    pub(super) fn key(&mut self) -> Result<[u8; 32]> {
+        let made = self.connection.execute(MAKE_KEY, []);
+        let read = made.and_then(|_| self.connection.query_row(KEY, [], |row| row.get(0)));
+        read.map_err(fault::sqlite)
     }
 
     pub(super) fn remember(&mut self, seen: &[Seen]) -> Result<()> {

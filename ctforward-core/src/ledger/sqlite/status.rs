@@ -12,7 +12,9 @@ use crate::pipeline::RecordBooks;
 
 const ROWS: &str = "SELECT state, records_in, accepted, filtered, duplicate, quarantined, \
     undecided, resumed, compressed, inflated, first_event, last_event, claimed_at, accepted_at, \
-    account, region FROM files";
+    account, region, sent FROM files";
+
+const SENT_SINCE: &str = "SELECT COALESCE(sum(sent), 0) FROM files WHERE accepted_at >= ?1";
 
 const OLDEST: &str = "SELECT bucket, key, claimed_at FROM files \
     WHERE state = 0 ORDER BY claimed_at, bucket, key LIMIT 1";
@@ -35,6 +37,8 @@ pub struct LedgerStatus {
     pub compressed: u64,
     /// Bytes of the finished files, after inflation.
     pub inflated: u64,
+    /// Bytes of accepted records of the finished files, as they were sent.
+    pub sent: u64,
     /// The earliest eventTime.
     #[serde(serialize_with = "time")]
     pub first_event: Option<Timestamp>,
@@ -115,6 +119,14 @@ impl LedgerStatus {
         read().map_err(fault::sqlite)
     }
 
+    /// Bytes sent of files that were finished since then.
+    pub(super) fn sent_since(connection: &Connection, since: Timestamp) -> Result<u64> {
+        let sum: rusqlite::Result<i64> =
+            connection.query_row(SENT_SINCE, [since.as_millisecond()], |row| row.get(0));
+        sum.map(|sum| u64::try_from(sum).unwrap_or(0))
+            .map_err(fault::sqlite)
+    }
+
     fn sum(connection: &Connection) -> rusqlite::Result<Self> {
         let mut status = Self::default();
         let mut places: BTreeMap<(String, String), (Option<i64>, Option<i64>)> = BTreeMap::new();
@@ -146,6 +158,7 @@ impl LedgerStatus {
             }
             status.compressed = status.compressed.saturating_add(number(row, 8)?);
             status.inflated = status.inflated.saturating_add(number(row, 9)?);
+            status.sent = status.sent.saturating_add(number(row, 16)?);
             let (first, last): (Option<i64>, Option<i64>) = (row.get(10)?, row.get(11)?);
             events.0 = events.0.into_iter().chain(first).min();
             events.1 = events.1.max(last);

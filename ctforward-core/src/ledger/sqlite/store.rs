@@ -44,7 +44,7 @@ const BEGIN_ANEW: &str = "UPDATE files \
     SET fence = :fence, lease = :lease, instance = :instance, owner = :owner, version = :version, \
         state = 0, claimed_at = :now, accepted_at = NULL, low_water = 0, records_in = 0, \
         accepted = 0, filtered = 0, duplicate = 0, quarantined = 0, undecided = 0, resumed = 0, \
-        compressed = 0, inflated = 0, sha256 = NULL, first_event = NULL, last_event = NULL \
+        compressed = 0, inflated = 0, sent = 0, sha256 = NULL, first_event = NULL, last_event = NULL \
     WHERE bucket = :bucket AND key = :key";
 
 /// Whose lease is lost has another fence, or none.
@@ -68,7 +68,7 @@ const FINISH: &str = of_holder!(
     "state = :state, lease = NULL, instance = NULL, etag = :etag, size = :size, \
      accepted_at = :at, records_in = :in, accepted = :accepted, filtered = :filtered, \
      duplicate = :duplicate, quarantined = :quarantined, undecided = :undecided, \
-     resumed = :resumed, compressed = :compressed, inflated = :inflated, sha256 = :sha256, \
+     resumed = :resumed, compressed = :compressed, inflated = :inflated, sent = :sent, sha256 = :sha256, \
      first_event = :first, last_event = :last"
 );
 
@@ -246,6 +246,7 @@ impl<'c> Store<'c> {
             ":resumed": records.resumed.cast_signed(),
             ":compressed": books.compressed.cast_signed(),
             ":inflated": books.inflated.cast_signed(),
+            ":sent": books.sent.cast_signed(),
             ":sha256": finished.sha256,
             ":first": first.map(Timestamp::as_millisecond),
             ":last": last.map(Timestamp::as_millisecond),

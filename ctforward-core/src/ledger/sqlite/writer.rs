@@ -50,6 +50,12 @@ impl Answer for () {
     }
 }
 
+impl Answer for [u8; 32] {
+    fn grant(self) -> Option<Ticket> {
+        None
+    }
+}
+
 impl Answer for Vec<Seen> {
     fn grant(self) -> Option<Ticket> {
         None

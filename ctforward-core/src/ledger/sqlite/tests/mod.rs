@@ -51,6 +51,7 @@ fn delivered(records: u64) -> Finished {
         records,
         compressed: 10,
         inflated: 100,
+        sent: 90,
     })
 }
 

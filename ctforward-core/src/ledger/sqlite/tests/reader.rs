@@ -42,7 +42,7 @@ async fn a_row_keeps_what_was_said_of_its_file() {
             "account": "111122223333", "region": "us-east-1", "state": "delivered",
             "records": {"in": 5, "accepted": 5, "filtered": 0, "duplicate": 0, "quarantined": 0,
                         "undecided": 0, "resumed": 0},
-            "compressed": 10, "inflated": 100, "low_water": 0, "sha256": "ab".repeat(32),
+            "compressed": 10, "inflated": 100, "sent": 90, "low_water": 0, "sha256": "ab".repeat(32),
             "first_event": "2024-01-02T03:00:00Z", "last_event": "2024-01-02T03:04:59Z",
             "claimed_at": null, "accepted_at": "2024-01-02T03:10:00.5Z", "owner": "worker",
             "fence": 1, "lease_until": null,
