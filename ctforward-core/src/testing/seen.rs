@@ -19,6 +19,8 @@ pub async fn check<S: SeenStore + 'static>(make: impl AsyncFn() -> S) -> Finding
     findings.note(clause, patiently(newest(new().await)).await);
     let clause = "nothing accepted before the time given is recalled";
     findings.note(clause, patiently(since(new().await)).await);
+    let clause = "the key is the same at each call";
+    findings.note(clause, patiently(same_key(new().await)).await);
     let clause = "what is remembered at once is all recalled";
     findings.note(clause, patiently(at_once(Arc::new(new().await))).await);
     findings
@@ -40,7 +42,24 @@ pub async fn check_reopened<S: SeenStore + 'static>(
         recalls(&store, 100, begin(), &records(0..20)).await
     };
     findings.note(clause, patiently(reopened).await);
+    let clause = "the key is the same after opening anew";
+    let key = async {
+        let store = make().await;
+        let before = called("key", store.key().await)?;
+        let store = reopen(store).await;
+        let after = called("key", store.key().await)?;
+        ensure(before == after, || "it is another one".to_owned())
+    };
+    findings.note(clause, patiently(key).await);
     findings
+}
+
+async fn same_key(store: impl SeenStore) -> Clause {
+    let first = called("key", store.key().await)?;
+    called("remember", store.remember(&records(0..1)).await)?;
+    let second = called("key", store.key().await)?;
+    ensure(first == second, || "it is another one".to_owned())?;
+    ensure(first != [0; 32], || "it is nothing but zeros".to_owned())
 }
 
 async fn recalled(store: impl SeenStore) -> Clause {

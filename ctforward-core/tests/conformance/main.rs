@@ -9,6 +9,8 @@ mod quarantine;
 mod seen;
 mod sink;
 mod source;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 use ctforward_core::testing::Findings;
 

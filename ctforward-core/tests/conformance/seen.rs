@@ -1,4 +1,5 @@
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use async_trait::async_trait;
 use ctforward_core::Result;
@@ -20,23 +21,36 @@ enum Flaw {
     CutsTheId,
     KeepsTheLastCall,
     Races,
+    AnotherKey,
 }
 
 /// The contract in its plainest form, and ways to break it.
 struct Plain {
     held: Mutex<Vec<Seen>>,
+    keys: AtomicU8,
     flaw: Flaw,
 }
 
 impl Plain {
     fn new(flaw: Flaw) -> Self {
-        let held = Mutex::default();
-        Self { held, flaw }
+        Self {
+            held: Mutex::default(),
+            keys: AtomicU8::new(1),
+            flaw,
+        }
     }
 }
 
 #[async_trait]
 impl SeenStore for Plain {
+    async fn key(&self) -> Result<[u8; 32]> {
+        let calls = self.keys.fetch_add(1, Ordering::Relaxed);
+        Ok(match self.flaw {
+            Flaw::AnotherKey => [calls; 32],
+            _ => [7; 32],
+        })
+    }
+
     async fn recall(&self, most: usize, since: Timestamp) -> Result<Vec<Seen>> {
         let mut all = self.held.lock().unwrap().clone();
         match self.flaw {
@@ -95,6 +109,12 @@ async fn the_plain_store_conforms() {
 }
 
 #[tokio::test]
+async fn the_store_in_memory_conforms() {
+    let make = async || ctforward_core::ledger::MemoryLedger::new();
+    testing::seen::check(make).await.assert();
+}
+
+#[tokio::test]
 async fn each_broken_store_is_caught_by_the_clause_it_breaks() {
     let (order, newest, before) = ("oldest first", "newest", "before the time");
     for (flaw, by) in [
@@ -107,6 +127,7 @@ async fn each_broken_store_is_caught_by_the_clause_it_breaks() {
         (Flaw::BeforeToo, before),
         (Flaw::NotAtTheMoment, before),
         (Flaw::Races, "at once"),
+        (Flaw::AnotherKey, "the key"),
     ] {
         let findings = testing::seen::check(async || Plain::new(flaw)).await;
         assert_caught(&format!("{flaw:?}"), &findings, by);

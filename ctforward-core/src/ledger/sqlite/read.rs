@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rusqlite::{Connection, named_params};
 
 use super::fault::{self, unfit};
@@ -82,6 +83,14 @@ impl LedgerReader {
     /// What kept them from being read.
     pub fn status(&self) -> Result<LedgerStatus> {
         LedgerStatus::read(&self.connection)
+    }
+
+    /// Bytes sent of the files that were finished since then.
+    ///
+    /// # Errors
+    /// What kept them from being read.
+    pub fn sent_since(&self, since: Timestamp) -> Result<u64> {
+        LedgerStatus::sent_since(&self.connection, since)
     }
 
     /// At most `limit` rows by bucket and key, those behind `after`. Each call sees

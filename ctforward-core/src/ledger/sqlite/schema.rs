@@ -48,6 +48,7 @@ pub(super) const STEPS: [&str; CURRENT as usize] = [
         resumed INTEGER NOT NULL DEFAULT 0,
         compressed INTEGER NOT NULL DEFAULT 0,
         inflated INTEGER NOT NULL DEFAULT 0,
+        sent INTEGER NOT NULL DEFAULT 0,
         sha256 BLOB,
         first_event INTEGER,
         last_event INTEGER,
@@ -63,8 +64,7 @@ pub(super) const STEPS: [&str; CURRENT as usize] = [
     CREATE TABLE secrets (
         name TEXT PRIMARY KEY,
         value BLOB NOT NULL
-    ) STRICT, WITHOUT ROWID;
-    ALTER TABLE files ADD COLUMN sent INTEGER NOT NULL DEFAULT 0",
+    ) STRICT, WITHOUT ROWID",
 ];
 
 /// How a file is opened.
