@@ -2,7 +2,7 @@
 //!
 //! Middleware around a [`Sink`](crate::Sink): [`RetrySink`] tries again what may
 //! pass later, [`SplitSink`] halves what is too large and finds the one record
-//! that a sink refuses, [`PaceSink`](pace::PaceSink) lets requests go at the
+//! that a sink refuses, [`PaceSink`] lets requests go at the
 //! sink's pace.
 
 mod backoff;

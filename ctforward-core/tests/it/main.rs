@@ -7,6 +7,7 @@
 )]
 
 mod delivery;
+mod delivery_pace;
 mod oracle;
 mod parts;
 mod pipeline;

@@ -188,7 +188,6 @@ proptest! {
         for (call, request) in seen.iter().enumerate() {
             let told = match said.get(call) {
                 Some(Say::After(told) | Say::Partly(told)) => millis(*told),
-                Some(Say::Denied) => secs(20),
                 _ => continue,
             };
             let end = request.ended.unwrap();
