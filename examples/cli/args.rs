@@ -40,6 +40,8 @@ pub enum Command {
     Standin(Standin),
     /// Count what log files hold.
     Inspect(Inspect),
+    /// Check rules files, and try them on log files.
+    Rules(crate::rules::Args),
 }
 
 #[derive(Debug, clap::Args)]

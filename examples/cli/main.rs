@@ -14,6 +14,7 @@ mod demo;
 mod failure;
 mod forward;
 mod inspect;
+mod rules;
 mod sources;
 mod standin;
 mod table;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
             Command::Forward(forward) => forward::run(*forward).await,
             Command::Standin(standin) => standin::run(standin).await,
             Command::Inspect(inspect) => inspect::run(inspect).await,
+            Command::Rules(rules) => rules::run(rules).await,
         }
     });
     // Threads that still read a slow disk are not waited for.

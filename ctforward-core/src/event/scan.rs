@@ -251,6 +251,12 @@ pub(crate) fn key_is(escaped: &[u8], name: &str) -> bool {
 /// As [`key_is`], in few steps for the many keys that are another one; `None` for
 /// a key that begins as `name` does and then cannot be decoded.
 pub(crate) fn key_match(escaped: &[u8], name: &str) -> Option<bool> {
+    if let (Some(key), Some(name)) = (escaped.first(), name.as_bytes().first())
+        && key != name
+        && *key != b'\\'
+    {
+        return Some(false);
+    }
     let differ = escaped
         .iter()
         .zip(name.as_bytes())

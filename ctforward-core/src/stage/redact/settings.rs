@@ -67,13 +67,7 @@ impl RedactSettings {
     /// # Errors
     /// What is wrong with the settings, or that the key is missing.
     pub fn build(&self, key: Option<RedactionKey>) -> Result<Redaction, Problems> {
-        Problems::of(self.problems())?;
-        let known = self.known_secrets.then(Redaction::secrets_paths);
-        let known = known
-            .unwrap_or_default()
-            .iter()
-            .map(|path| (*path).to_owned());
-        let mut redaction = Redaction::new(self.paths.iter().cloned().chain(known))?;
+        let mut redaction = self.preview()?;
         if let Some(mark) = &self.mark {
             redaction = redaction.with_mark(mark);
         }
@@ -85,6 +79,21 @@ impl RedactSettings {
                 Err(Problems::one(Problem::new(self.line, "redact", message)))
             }
         }
+    }
+
+    /// The redactor by the default mark, whatever the file asks for: to see what
+    /// would be redacted, without a key.
+    ///
+    /// # Errors
+    /// What is wrong with the settings.
+    pub fn preview(&self) -> Result<Redaction, Problems> {
+        Problems::of(self.problems())?;
+        let known = self.known_secrets.then(Redaction::secrets_paths);
+        let known = known
+            .unwrap_or_default()
+            .iter()
+            .map(|path| (*path).to_owned());
+        Redaction::new(self.paths.iter().cloned().chain(known))
     }
 
     pub(in crate::stage) fn problems(&self) -> Vec<Problem> {

@@ -130,12 +130,12 @@ impl Shape {
         let rules = list.iter().enumerate();
         Some(
             rules
-                .filter_map(|(n, node)| self.rule(node, &format!("{name}-{}", n + 1), aws))
+                .filter_map(|(n, node)| self.rule(node, name, &format!("{name}-{}", n + 1), aws))
                 .collect(),
         )
     }
 
-    fn rule(&mut self, node: &Node, default: &str, aws: bool) -> Option<Rule> {
+    fn rule(&mut self, node: &Node, list: &str, default: &str, aws: bool) -> Option<Rule> {
         let members = self.map(node, default, &["Name", "FieldSelectors"])?;
         let get = |name: &str| {
             let found = members.iter().find(|(key, _)| key.text == name);
@@ -157,24 +157,22 @@ impl Shape {
             },
             Some(node) => self.text(node, default, "Name")?,
         };
-        let Some(list) = get("FieldSelectors") else {
+        let place = format!("{list} rule {name}");
+        let Some(nodes) = get("FieldSelectors") else {
             let message = "it has no FieldSelectors";
-            self.problem(node.line, &name, message);
+            self.problem(node.line, &place, message);
             return None;
         };
-        let Value::List(nodes) = &list.value else {
-            let kind = list.value.kind();
-            self.problem(
-                list.line,
-                &name,
-                format!("FieldSelectors is a list, not {kind}"),
-            );
+        let Value::List(selectors) = &nodes.value else {
+            let kind = nodes.value.kind();
+            let message = format!("FieldSelectors is a list, not {kind}");
+            self.problem(nodes.line, &place, message);
             return None;
         };
         let before = self.problems.len();
-        let selectors: Vec<_> = nodes
+        let selectors: Vec<_> = selectors
             .iter()
-            .filter_map(|n| self.selector(n, &name))
+            .filter_map(|n| self.selector(n, &place))
             .collect();
         // Half a rule would match other records than the one that was meant.
         (self.problems.len() == before).then_some(Rule {
@@ -184,25 +182,25 @@ impl Shape {
         })
     }
 
-    fn selector(&mut self, node: &Node, rule: &str) -> Option<FieldSelector> {
+    fn selector(&mut self, node: &Node, place: &str) -> Option<FieldSelector> {
         let operators = Operator::ALL.map(Operator::as_str);
         let mut known = vec!["Field"];
         known.extend(operators);
-        let members = self.map(node, rule, &known)?;
+        let members = self.map(node, place, &known)?;
         let mut field = None;
         let mut tests = Vec::new();
         for (key, value) in members {
             if key.text == "Field" {
-                field = self.text(value, rule, "Field");
+                field = self.text(value, place, "Field");
             } else if let Some(operator) =
                 Operator::ALL.into_iter().find(|o| o.as_str() == key.text)
-                && let Some(values) = self.texts(value, rule, operator.as_str())
+                && let Some(values) = self.texts(value, place, operator.as_str())
             {
                 tests.push((operator, values));
             }
         }
         if field.is_none() && !members.iter().any(|(key, _)| key.text == "Field") {
-            self.problem(node.line, rule, "a selector without Field");
+            self.problem(node.line, place, "a selector without Field");
         }
         Some(FieldSelector {
             field: field?,
