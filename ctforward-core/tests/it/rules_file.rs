@@ -1,7 +1,9 @@
 //! Rules files: all that is wrong is said at once, with its place, and nothing
 //! makes reading them long or deep.
 
-use ctforward_core::stage::{Operator, Problems, Rules, With};
+#[cfg(feature = "yaml")]
+use ctforward_core::stage::{Operator, With};
+use ctforward_core::stage::{Problems, Rules};
 
 fn said(problems: &Problems) -> Vec<(Option<u32>, String)> {
     problems
