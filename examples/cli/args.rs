@@ -42,6 +42,8 @@ pub enum Command {
     Inspect(Inspect),
     /// Show what a ledger knows of log files.
     Ledger(crate::ledger::LedgerArgs),
+    /// Check rules files, and try them on log files.
+    Rules(crate::rules::Args),
 }
 
 #[derive(Debug, clap::Args)]

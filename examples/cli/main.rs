@@ -15,6 +15,7 @@ mod failure;
 mod forward;
 mod inspect;
 mod ledger;
+mod rules;
 mod sources;
 mod standin;
 mod table;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
             Command::Standin(standin) => standin::run(standin).await,
             Command::Inspect(inspect) => inspect::run(inspect).await,
             Command::Ledger(ledger) => ledger::run(ledger).await,
+            Command::Rules(rules) => rules::run(rules).await,
         }
     });
     // Threads that still read a slow disk are not waited for.

@@ -19,6 +19,7 @@ mod failure;
 mod forward;
 mod inspect;
 mod ledger;
+mod rules;
 mod sources;
 mod standin;
 mod table;

@@ -81,6 +81,60 @@ impl<'a> Members<'a> {
     }
 }
 
+/// One step of [`Elements`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Item {
+    /// Where the element lies, without white space around it.
+    Element(Range<usize>),
+    /// The array was closed and only white space came behind it.
+    End,
+    /// The bytes are no JSON array from here on.
+    Fault,
+}
+
+/// The elements of one array, in their order.
+#[derive(Clone, Debug)]
+pub(crate) struct Elements<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    first: bool,
+}
+
+impl<'a> Elements<'a> {
+    /// The elements of the array that `bytes` holds; `None` if they hold no array.
+    pub(crate) fn of(bytes: &'a [u8]) -> Option<Self> {
+        let open = skip_space(bytes, 0);
+        (bytes.get(open) == Some(&b'[')).then_some(Self {
+            bytes,
+            at: open + 1,
+            first: true,
+        })
+    }
+
+    /// The next element. After `End` or `Fault` the scan is over.
+    pub(crate) fn step(&mut self) -> Item {
+        self.try_step().unwrap_or(Item::Fault)
+    }
+
+    fn try_step(&mut self) -> Option<Item> {
+        let bytes = self.bytes;
+        let mut at = skip_space(bytes, self.at);
+        match bytes.get(at)? {
+            b']' => {
+                let end = skip_space(bytes, at + 1);
+                return (end == bytes.len()).then_some(Item::End);
+            }
+            b',' if !self.first => at = skip_space(bytes, at + 1),
+            _ if self.first => {}
+            _ => return None,
+        }
+        self.first = false;
+        let end = skip_value(bytes, at)?;
+        self.at = end;
+        Some(Item::Element(at..end))
+    }
+}
+
 fn skip_space(bytes: &[u8], mut at: usize) -> usize {
     while matches!(bytes.get(at), Some(b' ' | b'\t' | b'\r' | b'\n')) {
         at += 1;
@@ -190,6 +244,42 @@ pub(crate) fn key_is(escaped: &[u8], name: &str) -> bool {
         match name.strip_prefix(piece) {
             Some(rest) => name = rest,
             None => return false,
+        }
+    }
+}
+
+/// As [`key_is`], in few steps for the many keys that are another one; `None` for
+/// a key that begins as `name` does and then cannot be decoded.
+pub(crate) fn key_match(escaped: &[u8], name: &str) -> Option<bool> {
+    if let (Some(key), Some(name)) = (escaped.first(), name.as_bytes().first())
+        && key != name
+        && *key != b'\\'
+    {
+        return Some(false);
+    }
+    let differ = escaped
+        .iter()
+        .zip(name.as_bytes())
+        .position(|(key, name)| key != name || *key == b'\\');
+    let at = differ.unwrap_or_else(|| name.len().min(escaped.len()));
+    match escaped.get(at) {
+        Some(b'\\') => {}
+        Some(_) => return Some(false),
+        None => return Some(at == name.len()),
+    }
+    let mut rest = name.as_bytes().get(at..)?;
+    let mut pieces = Pieces(escaped.get(at..)?);
+    let mut buffer = [0; 4];
+    loop {
+        let piece = match pieces.next() {
+            Some(Piece::Run(run)) => run,
+            Some(Piece::Char(c)) => c.encode_utf8(&mut buffer).as_bytes(),
+            Some(Piece::Fault) => return None,
+            None => return Some(rest.is_empty()),
+        };
+        match rest.strip_prefix(piece) {
+            Some(behind) => rest = behind,
+            None => return Some(false),
         }
     }
 }
@@ -335,6 +425,54 @@ mod tests {
     }
 
     #[test]
+    fn the_elements_of_an_array_are_found_and_a_fault_is_said() {
+        let raw = br#" [ 1 ,"],[", [2,3] , {"a":[]} ] "#;
+        let mut elements = Elements::of(raw).unwrap();
+        let mut found = Vec::new();
+        loop {
+            match elements.step() {
+                Item::Element(at) => found.push(std::str::from_utf8(&raw[at]).unwrap()),
+                Item::End => break,
+                Item::Fault => panic!("a fault after {found:?}"),
+            }
+        }
+        assert_eq!(found, ["1", r#""],[""#, "[2,3]", r#"{"a":[]}"#]);
+        assert!(Elements::of(b"{}").is_none());
+        for raw in ["[1", "[1 2]", "[1,]", "[,1]", "[1]]", "[1]x", "["] {
+            let mut elements = Elements::of(raw.as_bytes()).unwrap();
+            let end = loop {
+                match elements.step() {
+                    Item::Element(_) => {}
+                    end => break end,
+                }
+            };
+            assert_eq!(end, Item::Fault, "{raw}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_may_be_the_one_is_not_said_to_be_another() {
+        for (key, matched) in [
+            ("eventName", Some(true)),
+            (r"event\u004eame", Some(true)),
+            (r"eventNam\u0065", Some(true)),
+            (r"\u0065ventName", Some(true)),
+            (r"eventName\u0000", Some(false)),
+            (r"eventNam\u0064", Some(false)),
+            ("eventNames", Some(false)),
+            ("eventNam", Some(false)),
+            ("", Some(false)),
+            (r"event\x4eame", None),
+            (r"event\ud800", None),
+            (r"other\x", Some(false)),
+        ] {
+            assert_eq!(key_match(key.as_bytes(), "eventName"), matched, "{key}");
+        }
+        assert_eq!(key_match(br"a\\b", r"a\b"), Some(true));
+        assert_eq!(key_match(br"a\b", r"a\b"), Some(false));
+    }
+
+    #[test]
     fn text_is_borrowed_unless_escaped() {
         assert!(matches!(text(b"\"a\xc3\xbc\""), Some(Cow::Borrowed("aü"))));
         assert!(matches!(text(br#""a\u00fc\n""#), Some(Cow::Owned(s)) if s == "aü\n"));
@@ -363,8 +501,10 @@ mod tests {
             prop_assert_eq!(read.as_deref(), theirs.as_deref());
             if let Some(theirs) = theirs {
                 prop_assert!(key_is(escapes.as_bytes(), &theirs));
+                prop_assert_eq!(key_match(escapes.as_bytes(), &theirs), Some(true));
                 let longer = format!("{theirs}x");
                 prop_assert!(!key_is(escapes.as_bytes(), &longer));
+                prop_assert_eq!(key_match(escapes.as_bytes(), &longer), Some(false));
             }
         }
 
@@ -374,6 +514,10 @@ mod tests {
             let _ = find(&raw, "a");
             let _ = text(&raw);
             let _ = key_is(&raw, "a");
+            let _ = key_match(&raw, "a");
+            if let Some(mut elements) = Elements::of(&raw) {
+                while let Item::Element(_) = elements.step() {}
+            }
         }
     }
 }

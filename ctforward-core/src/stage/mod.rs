@@ -1,14 +1,19 @@
-//! What happens to a record between reading and batching: the trait [`Stage`].
+//! What happens to a record between reading and batching: the traits [`Stage`] and
+//! [`Redactor`], [rules](Rules) that drop records and a [redaction](Redaction) of values.
 
 mod event_time;
+mod redact;
 mod redactor;
+mod rules;
 
 use std::sync::Arc;
 
 use crate::event::Record;
 
 pub use event_time::EventTimeRange;
+pub use redact::{Hit, RedactSettings, Redaction, RedactionKey, With};
 pub use redactor::{Redacted, Redactor};
+pub use rules::{FieldSelector, Filter, Operator, Problem, Problems, Rule, Rules};
 
 /// Looks at each record and says whether it goes on.
 ///

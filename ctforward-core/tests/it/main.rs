@@ -13,3 +13,7 @@ mod parts;
 mod pipeline;
 mod property;
 mod reader;
+mod rules;
+mod rules_file;
+mod rules_json;
+mod rules_redact;

@@ -3,7 +3,7 @@
 mod counts;
 mod read;
 mod show;
-mod tally;
+pub mod tally;
 
 use std::io::Write as _;
 use std::process::ExitCode;

@@ -10,5 +10,6 @@
 mod bad_input;
 mod corpus;
 mod forward;
+mod rules;
 mod s3;
 mod support;

@@ -1,0 +1,92 @@
+//! The key of keyed hashes.
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use crate::{Error, ErrorKind};
+
+/// The shortest key, in bytes.
+const SHORTEST: usize = 16;
+
+/// The longest key, in bytes.
+const LONGEST: usize = 4096;
+
+/// Hexadecimal digits of a hash: 128 bits.
+const DIGITS: usize = 32;
+
+/// The key by which redacted values are hashed. `Debug` shows `[secret]`, and
+/// nothing shows the key itself.
+///
+/// Whoever has it can try values until a hash fits: it is as secret as what it hides.
+#[derive(Clone)]
+pub struct RedactionKey {
+    // Keyed once; each value begins with a copy.
+    mac: Hmac<Sha256>,
+}
+
+impl RedactionKey {
+    /// A key of these bytes; random ones, not a word.
+    ///
+    /// # Errors
+    /// [`Config`](ErrorKind::Config) if they are fewer than 16 or more than 4096. The
+    /// error does not show them.
+    pub fn new(bytes: impl AsRef<[u8]>) -> Result<Self, Error> {
+        let bytes = bytes.as_ref();
+        let wrong = |what: &'static str| Error::new(ErrorKind::Config, "redaction key", what);
+        if bytes.len() < SHORTEST {
+            return Err(wrong("shorter than 16 bytes"));
+        }
+        if bytes.len() > LONGEST {
+            return Err(wrong("longer than 4096 bytes; this is not a key"));
+        }
+        let mac = Hmac::new_from_slice(bytes).map_err(|_| wrong("not usable"))?;
+        Ok(Self { mac })
+    }
+
+    /// What stands for `value`: `hmac:` and 32 hexadecimal digits.
+    pub(super) fn hash(&self, value: &[u8]) -> String {
+        use fmt::Write as _;
+        let mut mac = self.mac.clone();
+        mac.update(value);
+        let mut out = String::with_capacity(5 + DIGITS);
+        out.push_str("hmac:");
+        for byte in mac.finalize().into_bytes().iter().take(DIGITS / 2) {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "{byte:02x}");
+        }
+        out
+    }
+}
+
+impl fmt::Debug for RedactionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_is_hmac_sha_256_of_rfc_4231_cut_to_128_bits() {
+        // Test case 3: a key of 20 bytes 0xaa, 50 bytes 0xdd.
+        let key = RedactionKey::new([0xaa; 20]).unwrap();
+        assert_eq!(
+            key.hash(&[0xdd; 50]),
+            "hmac:773ea91e36800e46854db8ebd09181a7"
+        );
+    }
+
+    #[test]
+    fn a_key_has_a_sane_length_and_never_shows() {
+        assert!(RedactionKey::new([0; 15]).is_err());
+        assert!(RedactionKey::new(vec![0; 4097]).is_err());
+        let key = RedactionKey::new("sixteen letters!").unwrap();
+        assert_eq!(format!("{key:?}"), "[secret]");
+        let error = RedactionKey::new("short-secret").unwrap_err();
+        assert!(!format!("{error:?} {error}").contains("short-secret"));
+    }
+}

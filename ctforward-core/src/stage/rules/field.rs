@@ -1,0 +1,309 @@
+//! Reading one field of a record, and saying when it cannot be read with certainty.
+
+use std::borrow::Cow;
+
+use crate::event::Record;
+use crate::event::scan::{Elements, Item, Members, Step, key_match, text};
+
+/// Arrays within arrays are entered so deep; below that a field is in doubt.
+const DEPTH: usize = 64;
+
+/// A field with more values than these is in doubt: what a record can make a
+/// filter hold is bounded.
+const MOST: usize = 1000;
+
+/// The path of a field, taken apart.
+#[derive(Clone, Debug)]
+pub(super) struct FieldPath {
+    top: Box<str>,
+    rest: Box<[Box<str>]>,
+}
+
+/// What a record holds at a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Seen<'a> {
+    /// It cannot be told: the JSON is broken there, a key on the way comes twice,
+    /// or a text cannot be decoded.
+    Doubt,
+    /// Nothing, or `null`.
+    Absent,
+    /// Objects only: it is there, and is no text.
+    Object,
+    /// One text, number or boolean.
+    One(Cow<'a, str>),
+    /// Several, reached through an array.
+    Many(Vec<Cow<'a, str>>),
+}
+
+impl FieldPath {
+    /// The path in `field`, keys with points between.
+    pub(super) fn new(field: &str) -> Self {
+        let mut keys = field.split('.').map(Into::into);
+        Self {
+            top: keys.next().unwrap_or_default(),
+            rest: keys.collect(),
+        }
+    }
+
+    /// How much reading it costs, for comparison only.
+    pub(super) fn cost(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// What `record` holds there.
+    pub(super) fn read<'a>(&self, record: &Record<'a>) -> Seen<'a> {
+        let mut found = Found::default();
+        let Some(top) = self.top(record) else {
+            return Seen::Doubt;
+        };
+        match top.map(|raw| found.take(raw, &self.rest, 0)) {
+            None => Seen::Absent,
+            Some(None) => Seen::Doubt,
+            Some(Some(())) => found.seen(),
+        }
+    }
+
+    /// The value of the top-level key; the outer `None` where it comes twice or
+    /// may be written in a way that cannot be decoded.
+    fn top<'a>(&self, record: &Record<'a>) -> Option<Option<&'a [u8]>> {
+        let bytes = record.bytes();
+        let mut found = None;
+        for field in record.fields() {
+            if key_match(bytes.get(field.key())?, &self.top)? {
+                if found.is_some() {
+                    return None;
+                }
+                found = Some(bytes.get(field.value())?);
+            }
+        }
+        Some(found)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Found<'a> {
+    first: Option<Cow<'a, str>>,
+    more: Vec<Cow<'a, str>>,
+    object: bool,
+}
+
+impl<'a> Found<'a> {
+    fn seen(self) -> Seen<'a> {
+        match (self.first, self.more) {
+            (Some(first), more) if more.is_empty() => Seen::One(first),
+            (Some(first), mut more) => {
+                more.push(first);
+                Seen::Many(more)
+            }
+            _ if self.object => Seen::Object,
+            _ => Seen::Absent,
+        }
+    }
+
+    /// Takes what `raw` holds at `path`; `None` is doubt. It calls itself at most
+    /// so often as the path has keys, and `DEPTH` times for arrays.
+    fn take(&mut self, raw: &'a [u8], path: &[Box<str>], arrays: usize) -> Option<()> {
+        match raw.first()? {
+            b'{' => match path.split_first() {
+                None => self.object(raw),
+                Some((key, path)) => match member(raw, key)? {
+                    Some(value) => self.take(value, path, arrays),
+                    None => Some(()),
+                },
+            },
+            b'[' if arrays == DEPTH => None,
+            b'[' => {
+                let mut elements = Elements::of(raw)?;
+                loop {
+                    match elements.step() {
+                        Item::Element(at) => self.take(raw.get(at)?, path, arrays + 1)?,
+                        Item::End => return Some(()),
+                        Item::Fault => return None,
+                    }
+                }
+            }
+            b'"' => {
+                let text = text(raw)?;
+                self.put(text, path)
+            }
+            _ => match word(raw)? {
+                "null" => Some(()),
+                word => self.put(Cow::Borrowed(word), path),
+            },
+        }
+    }
+
+    /// A value at the end of a path; one that is met before has nothing below it.
+    fn put(&mut self, value: Cow<'a, str>, path: &[Box<str>]) -> Option<()> {
+        if !path.is_empty() {
+            return Some(());
+        }
+        if self.first.is_none() {
+            self.first = Some(value);
+        } else if self.more.len() < MOST {
+            self.more.push(value);
+        } else {
+            return None;
+        }
+        Some(())
+    }
+
+    fn object(&mut self, raw: &[u8]) -> Option<()> {
+        let mut members = Members::of(raw)?;
+        loop {
+            match members.step() {
+                Step::Member(_) => {}
+                Step::End => break,
+                Step::Fault => return None,
+            }
+        }
+        self.object = true;
+        Some(())
+    }
+}
+
+/// The one value of `key` in the object `raw`; the outer `None` is doubt.
+fn member<'a>(raw: &'a [u8], key: &str) -> Option<Option<&'a [u8]>> {
+    let mut members = Members::of(raw)?;
+    let mut found = None;
+    loop {
+        match members.step() {
+            Step::Member(member) => {
+                if key_match(raw.get(member.key)?, key)? {
+                    if found.is_some() {
+                        return None;
+                    }
+                    found = Some(raw.get(member.value)?);
+                }
+            }
+            Step::End => return Some(found),
+            Step::Fault => return None,
+        }
+    }
+}
+
+/// A number, boolean or `null`, as it is written.
+fn word(raw: &[u8]) -> Option<&str> {
+    let word = std::str::from_utf8(raw).ok()?;
+    (matches!(word, "true" | "false" | "null") || is_number(raw)).then_some(word)
+}
+
+fn is_number(raw: &[u8]) -> bool {
+    let digits = |raw: &[u8]| raw.iter().take_while(|b| b.is_ascii_digit()).count();
+    let mut rest = raw.strip_prefix(b"-").unwrap_or(raw);
+    let whole = digits(rest);
+    if whole == 0 || (whole > 1 && rest.starts_with(b"0")) {
+        return false;
+    }
+    rest = &rest[whole..];
+    if let Some(fraction) = rest.strip_prefix(b".") {
+        let places = digits(fraction);
+        if places == 0 {
+            return false;
+        }
+        rest = &fraction[places..];
+    }
+    if let Some(exponent) = rest.strip_prefix(b"e").or_else(|| rest.strip_prefix(b"E")) {
+        let exponent = exponent
+            .strip_prefix(b"+")
+            .or_else(|| exponent.strip_prefix(b"-"))
+            .unwrap_or(exponent);
+        let places = digits(exponent);
+        return places > 0 && places == exponent.len();
+    }
+    rest.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::event::RecordBuf;
+
+    fn seen(record: &str, field: &str) -> Seen<'static> {
+        let buf = RecordBuf::parse(record.to_owned()).unwrap();
+        let own = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        match FieldPath::new(field).read(&buf.as_record()) {
+            Seen::One(text) => Seen::One(own(text)),
+            Seen::Many(texts) => Seen::Many(texts.into_iter().map(own).collect()),
+            Seen::Doubt => Seen::Doubt,
+            Seen::Absent => Seen::Absent,
+            Seen::Object => Seen::Object,
+        }
+    }
+
+    #[test]
+    fn what_is_there_is_seen_and_what_is_not_certain_is_doubt() {
+        let one = |text: &str| Seen::One(Cow::Owned(text.to_owned()));
+        for (record, field, expected) in [
+            (r#"{"a":"x"}"#, "a", one("x")),
+            (r#"{"a":"\u0078"}"#, "a", one("x")),
+            (r#"{"\u0061":true}"#, "a", one("true")),
+            (r#"{"a":1624.0}"#, "a", one("1624.0")),
+            (r#"{"a":null}"#, "a", Seen::Absent),
+            (r#"{}"#, "a", Seen::Absent),
+            (r#"{"a":{}}"#, "a", Seen::Object),
+            (r#"{"a":[]}"#, "a", Seen::Absent),
+            (r#"{"a":[null]}"#, "a", Seen::Absent),
+            (r#"{"a":[{"b":1},{"c":2}]}"#, "a.b", one("1")),
+            (r#"{"a":[[{"b":"y"}]]}"#, "a.b", one("y")),
+            (r#"{"a":"x"}"#, "a.b", Seen::Absent),
+            (r#"{"a":{"b":{}}}"#, "a.b.c", Seen::Absent),
+            // What the path does not touch decides nothing.
+            (r#"{"a":"x","b":1,"b":2}"#, "a", one("x")),
+            (r#"{"a":{"b":"x","c":1,"c":2}}"#, "a.b", one("x")),
+            // Doubt.
+            (r#"{"a":"x","a":"x"}"#, "a", Seen::Doubt),
+            (r#"{"a":"x","\u0061":"y"}"#, "a", Seen::Doubt),
+            (r#"{"a":{"b":1,"b":1}}"#, "a.b", Seen::Doubt),
+            (r#"{"a":[{"b":1},{"b":1,"b":2}]}"#, "a.b", Seen::Doubt),
+            (r#"{"a":"\ud800"}"#, "a", Seen::Doubt),
+            (r#"{"ab\ud800":1}"#, "abc", Seen::Doubt),
+            (r#"{"ab\ud800":1}"#, "b", Seen::Absent),
+        ] {
+            assert_eq!(seen(record, field), expected, "{record} {field}");
+        }
+    }
+
+    #[test]
+    fn depth_and_number_of_values_are_bounded_and_end_in_doubt() {
+        let deep = |n: usize| format!("{{\"a\":{}1{}}}", "[".repeat(n), "]".repeat(n));
+        assert_eq!(seen(&deep(DEPTH), "a"), Seen::One("1".into()));
+        assert_eq!(seen(&deep(DEPTH + 1), "a"), Seen::Doubt);
+        assert_eq!(seen(&deep(300_000), "a"), Seen::Doubt);
+        let wide = |n: usize| format!("{{\"a\":[{}1]}}", "1,".repeat(n - 1));
+        assert!(matches!(seen(&wide(MOST + 1), "a"), Seen::Many(all) if all.len() == MOST + 1));
+        assert_eq!(seen(&wide(MOST + 2), "a"), Seen::Doubt);
+    }
+
+    #[test]
+    fn broken_values_are_doubt() {
+        for raw in [
+            "tru",
+            "01",
+            "1.",
+            "-",
+            "1e",
+            "+1",
+            "[1",
+            "[1 2]",
+            "{\"b\" 1}",
+            "{\"b\":1,}",
+            "\"x\" \"y\"",
+            "[\"\\x\"]",
+            "nul",
+            "",
+        ] {
+            assert_eq!(Found::default().take(raw.as_bytes(), &[], 0), None, "{raw}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_number_is_what_serde_json_takes_for_one(raw in "-?[0-9]{0,3}(\\.[0-9]{0,2})?([eE][+-]?[0-9]{0,2})?") {
+            let theirs = serde_json::from_str::<&serde_json::value::RawValue>(&raw).is_ok();
+            prop_assert_eq!(is_number(raw.as_bytes()), theirs);
+        }
+    }
+}

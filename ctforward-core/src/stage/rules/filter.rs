@@ -1,0 +1,277 @@
+//! Rules compiled into a stage.
+
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+
+use super::field::{FieldPath, Seen};
+use super::index::{Index, Key};
+use super::model::Rule;
+use super::values::Values;
+use crate::event::Record;
+use crate::stage::{Stage, Verdict};
+
+/// The rule that drops what no `include` rule takes.
+pub(super) const NOT_INCLUDED: &str = "not-included";
+
+/// So many fields are remembered without an allocation.
+const INLINE: usize = 16;
+
+/// Compiled rules: drops the records that no `include` rule takes, by the name
+/// `not-included`, and those that an `exclude` rule matches, by its name; the
+/// first one that matches, in the order of the file.
+///
+/// Made by [`Rules::compile`](super::Rules::compile), which states when a record is
+/// kept for being in doubt. Each field is looked up at most once for a record, and
+/// only if a rule still asks for it; rules that name sources or event names by
+/// `Equals` are found by a look-up, not one after the other.
+#[derive(Clone)]
+pub struct Filter {
+    fields: Vec<FieldPath>,
+    include: Option<List>,
+    exclude: List,
+    not_included: Arc<str>,
+}
+
+impl Filter {
+    /// Compiles rules that were checked.
+    pub(super) fn new(include: Option<&[Rule]>, exclude: &[Rule]) -> Self {
+        let mut fields = Fields::default();
+        let include = include.map(|rules| List::new(rules, Doubt::Holds, &mut fields));
+        let exclude = List::new(exclude, Doubt::Fails, &mut fields);
+        Self {
+            fields: fields.paths,
+            include,
+            exclude,
+            not_included: NOT_INCLUDED.into(),
+        }
+    }
+
+    /// The names by which records can be dropped.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let include = self.include.as_ref().map(|_| &*self.not_included);
+        let exclude = self.exclude.rules.iter().map(|rule| &*rule.name);
+        include.into_iter().chain(exclude)
+    }
+
+    fn dropped_by(&self, record: &Record<'_>) -> Option<&Arc<str>> {
+        let seen = Fieldwise::new(&self.fields, record);
+        if let Some(include) = &self.include
+            && include.first(&seen).is_none()
+        {
+            return Some(&self.not_included);
+        }
+        self.exclude.first(&seen).map(|rule| &rule.name)
+    }
+}
+
+impl fmt::Debug for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Filter")
+            .field("include", &self.include.as_ref().map(|l| l.rules.len()))
+            .field("exclude", &self.exclude.rules.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Stage for Filter {
+    fn apply(&self, record: &Record<'_>) -> Verdict {
+        match self.dropped_by(record) {
+            // Looking fields up does not read the whole record; one with a fault
+            // anywhere in it may mean something else to another reader.
+            Some(name) if is_whole(record.bytes()) => Verdict::Drop(Arc::clone(name)),
+            _ => Verdict::Keep,
+        }
+    }
+}
+
+fn is_whole(bytes: &[u8]) -> bool {
+    serde_json::from_slice::<&RawValue>(bytes).is_ok()
+}
+
+/// What a condition says of a field that is in doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doubt {
+    /// It holds: the rule is one that lets records pass.
+    Holds,
+    /// It fails: the rule is one that drops.
+    Fails,
+}
+
+#[derive(Clone, Debug)]
+struct List {
+    rules: Vec<Compiled>,
+    index: Index,
+    doubt: Doubt,
+}
+
+#[derive(Clone, Debug)]
+struct Compiled {
+    name: Arc<str>,
+    conditions: Vec<Condition>,
+}
+
+#[derive(Clone, Debug)]
+struct Condition {
+    field: usize,
+    positive: Option<Values>,
+    negative: Option<Values>,
+}
+
+impl List {
+    fn new(rules: &[Rule], doubt: Doubt, fields: &mut Fields) -> Self {
+        let mut index = Index::default();
+        let rules: Vec<_> = rules
+            .iter()
+            .enumerate()
+            .map(|(n, rule)| {
+                let mut conditions: Vec<_> = rule
+                    .selectors
+                    .iter()
+                    .map(|selector| Condition {
+                        field: fields.of(&selector.field),
+                        positive: Values::of(&selector.tests, false),
+                        negative: Values::of(&selector.tests, true),
+                    })
+                    .collect();
+                conditions.sort_by_key(|condition| fields.rank(condition.field));
+                let equals = |field: &str| {
+                    let field = fields.known(field)?;
+                    let on_it = conditions.iter().filter(|c| c.field == field);
+                    on_it
+                        .filter_map(|c| c.positive.as_ref()?.only_equals())
+                        .next()
+                };
+                index.add(n, equals("eventSource"), equals("eventName"));
+                Compiled {
+                    name: rule.name.as_str().into(),
+                    conditions,
+                }
+            })
+            .collect();
+        Self {
+            rules,
+            index,
+            doubt,
+        }
+    }
+
+    /// The first rule that holds.
+    fn first(&self, seen: &Fieldwise<'_, '_>) -> Option<&Compiled> {
+        let holds = |n: &usize| {
+            let rule = self.rules.get(*n);
+            rule.is_some_and(|rule| rule.conditions.iter().all(|c| self.holds(c, seen)))
+        };
+        let key = |field: Option<usize>| match field.map(|field| seen.get(field)) {
+            Some(Seen::One(text)) => Key::Text(text),
+            None | Some(Seen::Absent | Seen::Object) => Key::None,
+            Some(Seen::Doubt) if self.doubt == Doubt::Fails => Key::None,
+            Some(Seen::Doubt | Seen::Many(_)) => Key::Any,
+        };
+        let source = || key(seen.source());
+        let name = || key(seen.name());
+        let found = match self.index.candidates(source, name) {
+            Some(lists) => {
+                let firsts = lists
+                    .into_iter()
+                    .filter_map(|list| list.iter().find(|n| holds(n)));
+                firsts.min().copied()
+            }
+            None => (0..self.rules.len()).find(holds),
+        };
+        self.rules.get(found?)
+    }
+
+    fn holds(&self, condition: &Condition, seen: &Fieldwise<'_, '_>) -> bool {
+        let any = |values: &Values, seen: &Seen<'_>| match seen {
+            Seen::One(text) => values.holds(text),
+            Seen::Many(texts) => texts.iter().any(|text| values.holds(text)),
+            _ => false,
+        };
+        match seen.get(condition.field) {
+            Seen::Doubt => self.doubt == Doubt::Holds,
+            Seen::Absent => self.doubt == Doubt::Holds && condition.positive.is_none(),
+            there => {
+                condition.positive.as_ref().is_none_or(|v| any(v, there))
+                    && !condition.negative.as_ref().is_some_and(|v| any(v, there))
+            }
+        }
+    }
+}
+
+/// The fields that rules name, each once.
+#[derive(Debug, Default)]
+struct Fields {
+    paths: Vec<FieldPath>,
+    by_name: BTreeMap<String, usize>,
+}
+
+impl Fields {
+    fn of(&mut self, field: &str) -> usize {
+        // These two have fixed places, so that they are found without a search.
+        for first in [SOURCE, NAME] {
+            self.by_name.entry(first.to_owned()).or_insert_with(|| {
+                self.paths.push(FieldPath::new(first));
+                self.paths.len() - 1
+            });
+        }
+        *self.by_name.entry(field.to_owned()).or_insert_with(|| {
+            self.paths.push(FieldPath::new(field));
+            self.paths.len() - 1
+        })
+    }
+
+    fn known(&self, field: &str) -> Option<usize> {
+        self.by_name.get(field).copied()
+    }
+
+    /// The order in which conditions are looked at: the cheapest first.
+    fn rank(&self, field: usize) -> (usize, usize) {
+        (self.paths.get(field).map_or(0, FieldPath::cost), field)
+    }
+}
+
+const SOURCE: &str = "eventSource";
+const NAME: &str = "eventName";
+
+/// The fields of one record, each read when first asked for.
+struct Fieldwise<'f, 'a> {
+    fields: &'f [FieldPath],
+    record: Record<'a>,
+    inline: [OnceCell<Seen<'a>>; INLINE],
+    more: Vec<OnceCell<Seen<'a>>>,
+}
+
+impl<'f, 'a> Fieldwise<'f, 'a> {
+    fn new(fields: &'f [FieldPath], record: &Record<'a>) -> Self {
+        let more = fields.len().saturating_sub(INLINE);
+        Self {
+            fields,
+            record: *record,
+            inline: [const { OnceCell::new() }; INLINE],
+            more: (0..more).map(|_| OnceCell::new()).collect(),
+        }
+    }
+
+    fn get(&self, field: usize) -> &Seen<'a> {
+        let cell = self
+            .inline
+            .get(field)
+            .or_else(|| self.more.get(field - INLINE));
+        match (cell, self.fields.get(field)) {
+            (Some(cell), Some(path)) => cell.get_or_init(|| path.read(&self.record)),
+            _ => &Seen::Doubt,
+        }
+    }
+
+    fn source(&self) -> Option<usize> {
+        (!self.fields.is_empty()).then_some(0)
+    }
+
+    fn name(&self) -> Option<usize> {
+        (self.fields.len() > 1).then_some(1)
+    }
+}
