@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -19,6 +20,8 @@ use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::ledger::Seen;
 use crate::quarantine::{Kept, QuarantineEntry, Reason};
 use crate::sink::Delivery;
+
+const SENT_ENOUGH: &str = "as many bytes were sent as may be";
 
 /// What became of one record of a batch.
 enum Verdict {
@@ -39,12 +42,20 @@ impl Run {
             notes,
         } = sealed;
         let began = Instant::now();
-        let answer = match self.fatal() {
-            Some(error) => {
+        let bytes = batch.bytes() as u64 + 1;
+        let allowed = self.fatal().map_or(Ok(()), Err);
+        let allowed = allowed.and_then(|()| match self.allow(bytes) {
+            true => Ok(()),
+            false => Err(Error::new(ErrorKind::Cancelled, "pipeline", SENT_ENOUGH)
+                .with_retry(Retry::After(Duration::ZERO))),
+        });
+        let is_allowed = allowed.is_ok();
+        let answer = match allowed {
+            Err(error) => {
                 self.handed_in();
                 Err(error)
             }
-            None => {
+            Ok(()) => {
                 let mut delivery = self.sink.deliver(&batch);
                 // The sink knows of it before it may hear that nothing else comes.
                 let first = poll_fn(|context| Poll::Ready(delivery.as_mut().poll(context))).await;
@@ -69,6 +80,13 @@ impl Run {
         let verdicts = self.verdicts(&batch, &notes, delivery).await;
         let tallies = self.tally(&batch, &notes, &verdicts, tracks.len()).await;
         let seen = self.accepted(&notes, &verdicts);
+        let sent = tallies.iter().map(|tally| tally.sent).sum();
+        self.progress.sent.fetch_add(sent, Ordering::Relaxed);
+        metrics::counter!("ctforward_sent_bytes_total").increment(sent);
+        self.state().report.bytes.sent += sent;
+        if is_allowed {
+            self.spent(bytes, sent);
+        }
         // The records are decided: their memory may be used again.
         drop((batch, notes, verdicts, budget));
         let remembered = async {

@@ -29,6 +29,10 @@ pub struct PipelineLimits {
     pub drain: Duration,
     /// How long a lease of the ledger runs. Default 10 minutes.
     pub lease: Duration,
+    /// Bytes of accepted records that a run may send; no batch goes that would
+    /// exceed them, and the run stops in good order. What a batch sends in vain
+    /// is not counted. `None`, the default, sets no limit.
+    pub sent_bytes: Option<u64>,
     /// How often a file is opened again after a failure that may pass. Default 4.
     pub read_retries: u32,
 }
@@ -44,6 +48,7 @@ impl Default for PipelineLimits {
             linger: Duration::from_secs(1),
             drain: Duration::from_secs(25),
             lease: Duration::from_secs(10 * 60),
+            sent_bytes: None,
             read_retries: 4,
         }
     }

@@ -307,6 +307,7 @@ impl PipelineBuilder {
             rng: self.retry.rng(),
             freshness: Freshness::default(),
             last_seen: LastSeenTable::default(),
+            allowance: 0,
         };
         let window = self.duplicates.as_ref().map(|d| Window::new(d.most, d.age));
         let buckets = Arc::new(buckets::Buckets::default());

@@ -35,6 +35,9 @@ pub struct Report {
     pub freshness: Freshness,
     /// When each account and region was last seen.
     pub last_seen: LastSeenTable,
+    /// Whether it stopped because it had sent the bytes that it
+    /// [may send](super::PipelineLimits::sent_bytes).
+    pub limit_reached: bool,
     /// How long it ran, in seconds.
     pub seconds: f64,
     /// Files that are not finished, the first thousand of them, each with the reason.
@@ -109,6 +112,7 @@ pub struct Progress {
     pub(super) seen: AtomicU64,
     pub(super) decided: AtomicU64,
     pub(super) accepted: AtomicU64,
+    pub(super) sent: AtomicU64,
     pub(super) inflated: AtomicU64,
     pub(super) exhausted: AtomicU64,
     /// In seconds since 1970; 0 where no file is under way.
@@ -130,6 +134,11 @@ impl Progress {
     /// Records that the sink accepted.
     pub fn records_accepted(&self) -> u64 {
         self.accepted.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of accepted records, with a line feed each.
+    pub fn bytes_sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
     }
 
     /// Bytes inflated.

@@ -85,6 +85,8 @@ pub(super) struct RunState {
     pub(super) source_failed: Option<Error>,
     pub(super) freshness: Freshness,
     pub(super) last_seen: LastSeenTable,
+    /// Bytes sent, and bytes of batches that are on their way.
+    pub(super) allowance: u64,
     pub(super) rng: fastrand::Rng,
 }
 
@@ -185,6 +187,31 @@ impl Run {
         let run = Arc::clone(self);
         self.waiting.fetch_add(1, Ordering::SeqCst);
         self.tasks.spawn(run.deliver(sealed));
+    }
+
+    /// Whether a batch of so many bytes may still be sent; where not, the run stops.
+    pub(super) fn allow(&self, bytes: u64) -> bool {
+        let Some(most) = self.limits.sent_bytes else {
+            return true;
+        };
+        let mut state = self.state();
+        let sum = state.allowance.saturating_add(bytes);
+        if sum > most {
+            state.report.limit_reached = true;
+            drop(state);
+            self.stop.cancel();
+            return false;
+        }
+        state.allowance = sum;
+        true
+    }
+
+    /// Of a batch that was allowed only so many bytes were accepted.
+    pub(super) fn spent(&self, allowed: u64, accepted: u64) {
+        if self.limits.sent_bytes.is_some() {
+            let mut state = self.state();
+            state.allowance = state.allowance.saturating_sub(allowed) + accepted;
+        }
     }
 
     /// A batch reached the sink, or all of them are on their way.
