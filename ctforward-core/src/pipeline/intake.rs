@@ -240,6 +240,8 @@ impl IntakeLoop {
 
     async fn take(&mut self, intake: Intake, room: Room) {
         match intake {
+            // One record alone was decided to be taken when its file was read.
+            Intake::File(file) if file.fragment.is_some() => self.begin(file, room).await,
             Intake::File(file) => match self.left_out(&file) {
                 Some(why) => self.skip(&file.object.id, why, file.receipt).await,
                 None => self.begin(file, room).await,
@@ -331,11 +333,12 @@ impl IntakeLoop {
         let LogFile {
             object,
             named,
+            fragment,
             open,
             receipt,
-            ..
         } = file;
         let claim = match &self.run.ledger {
+            _ if fragment.is_some() => Ok(None), // it knows of files only
             None => Ok(None),
             Some(ledger) => {
                 let claim = ledger.claim(&object, &self.owner, self.run.limits.lease);
@@ -370,7 +373,8 @@ impl IntakeLoop {
         let run = Arc::clone(&self.run);
         let reading = room.reading;
         self.readers.spawn(async move {
-            let worker = Worker::new(Arc::clone(&run), Arc::clone(&track), open, named, resume);
+            let worker = Worker::new(Arc::clone(&run), Arc::clone(&track), open, named, resume)
+                .fragment(fragment);
             let end = worker.read().await;
             drop(reading);
             run.end_reading(&track, end).await;

@@ -12,7 +12,7 @@ use super::track::{ReadEnd, Track, Unreadable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{KeyClass, classify};
 use crate::ledger::Resume;
-use crate::quarantine::{Kept, QuarantineEntry, Reason};
+use crate::quarantine::{FRAGMENT, Kept, QuarantineEntry, Reason};
 use crate::read::{self, LogReader, ReadError, Step};
 use crate::source::{Open, Opened};
 use crate::stage::Verdict;
@@ -23,6 +23,8 @@ pub(super) struct Worker {
     track: Arc<Track>,
     open: Arc<dyn Open>,
     named: bool,
+    /// Where the record lies that is read alone, if it is.
+    fragment: Option<u64>,
     resume: Resume,
     /// Every record that starts before this was dealt with, in this run.
     dealt_with: u64,
@@ -49,6 +51,7 @@ impl Worker {
             track,
             open,
             named,
+            fragment: None,
             resume,
             dealt_with: 0,
             first: None,
@@ -56,6 +59,12 @@ impl Worker {
             streaming: false,
             line: Vec::new(),
         }
+    }
+
+    /// The same worker for one record that lies at this place in the object.
+    pub(super) fn fragment(mut self, fragment: Option<u64>) -> Self {
+        self.fragment = fragment;
+        self
     }
 
     /// Reads the file, trying again what may pass, and says how it ended.
@@ -85,6 +94,8 @@ impl Worker {
             let cut_short = again && self.run.stop.is_cancelled();
             return match error.kind() {
                 _ if cut_short => self.give_back(stopped()),
+                // What cannot be read is not the object, and whoever keeps the record goes on keeping it.
+                _ if self.fragment.is_some() => self.give_back(error),
                 ErrorKind::NotFound => self.unreadable(Reason::Missing, &error),
                 ErrorKind::Archived => self.unreadable(Reason::Archived, &error),
                 _ => self.give_back(error),
@@ -116,7 +127,13 @@ impl Worker {
             match next_element(&self.run, &mut reader, &mut self.line, marks) {
                 Ok(Next::Element(offset, element)) => {
                     let failed = if self.streaming {
-                        hand_on(&self.run, &self.track, offset, element).await
+                        hand_on(
+                            &self.run,
+                            &self.track,
+                            place(self.fragment, offset),
+                            element,
+                        )
+                        .await
                     } else {
                         self.held.take(offset, element);
                         None
@@ -144,6 +161,9 @@ impl Worker {
                     self.count(&reader, &mut stored, &mut inflated);
                     drop(opened);
                     self.unchanged().await?;
+                    if self.fragment.is_some() {
+                        return Ok(self.give_back(Error::from(error)));
+                    }
                     return Ok(self.read_error(&error));
                 }
             }
@@ -230,10 +250,11 @@ impl Worker {
                         offset: element.offset.into(),
                         length: element.length,
                     };
-                    hand_on(&self.run, &self.track, line.offset, Element::Line(line)).await
+                    let place = place(self.fragment, element.offset.into());
+                    hand_on(&self.run, &self.track, place, Element::Line(line)).await
                 }
                 Some(Reason::OverReaderCap) => {
-                    let offset = u64::from(element.offset);
+                    let offset = place(self.fragment, element.offset.into());
                     let length = u64::from(element.length);
                     let entry = oversized(&self.track, offset, length, bytes.try_into().ok());
                     self.run.put_aside(&self.track, &entry).await.err()
@@ -243,7 +264,7 @@ impl Worker {
                     hand_on(
                         &self.run,
                         &self.track,
-                        element.offset.into(),
+                        place(self.fragment, element.offset.into()),
                         Element::Bad(bad),
                     )
                     .await
@@ -343,6 +364,14 @@ impl Worker {
         });
         self.run.inflated(grown);
         (*stored, *inflated) = (now_stored, now_inflated);
+    }
+}
+
+/// The place in the object of what was read at `offset`.
+fn place(fragment: Option<u64>, offset: u64) -> u64 {
+    match fragment {
+        Some(place) => place + offset.saturating_sub(FRAGMENT.0.len() as u64),
+        None => offset,
     }
 }
 
@@ -465,6 +494,7 @@ async fn hand_on(
 ) -> Option<Error> {
     match element {
         Element::Line(line) => {
+            let line = Line { offset, ..line };
             if !run.batch(track, line).await {
                 track.book(|books| {
                     books.records.read += 1;

@@ -11,4 +11,6 @@ mod oracle;
 mod parts;
 mod pipeline;
 mod property;
+mod quarantine;
+mod quarantine_redrive;
 mod reader;
