@@ -40,6 +40,8 @@ pub enum Command {
     Standin(Standin),
     /// Count what log files hold.
     Inspect(Inspect),
+    Quarantine(crate::quarantine::Quarantine),
+    Redrive(Box<crate::quarantine::Redrive>),
 }
 
 #[derive(Debug, clap::Args)]

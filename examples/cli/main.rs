@@ -14,6 +14,7 @@ mod demo;
 mod failure;
 mod forward;
 mod inspect;
+mod quarantine;
 mod sources;
 mod standin;
 mod table;
@@ -48,6 +49,8 @@ fn main() -> ExitCode {
             Command::Forward(forward) => forward::run(*forward).await,
             Command::Standin(standin) => standin::run(standin).await,
             Command::Inspect(inspect) => inspect::run(inspect).await,
+            Command::Quarantine(quarantine) => quarantine::run(quarantine).await,
+            Command::Redrive(redrive) => quarantine::redrive::run(*redrive).await,
         }
     });
     // Threads that still read a slow disk are not waited for.

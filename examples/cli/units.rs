@@ -18,6 +18,7 @@ mod demo;
 mod failure;
 mod forward;
 mod inspect;
+mod quarantine;
 mod sources;
 mod standin;
 mod table;

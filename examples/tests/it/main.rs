@@ -10,5 +10,6 @@
 mod bad_input;
 mod corpus;
 mod forward;
+mod quarantine;
 mod s3;
 mod support;
