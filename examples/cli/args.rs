@@ -44,6 +44,8 @@ pub enum Command {
     Ledger(crate::ledger::LedgerArgs),
     /// Check rules files, and try them on log files.
     Rules(crate::rules::Args),
+    Quarantine(crate::quarantine::Quarantine),
+    Redrive(Box<crate::quarantine::Redrive>),
 }
 
 #[derive(Debug, clap::Args)]

@@ -31,6 +31,11 @@ impl Failure {
         }
     }
 
+    /// The line alone, for another error to say.
+    pub fn into_line(self) -> String {
+        self.line
+    }
+
     pub fn report(self) -> ExitCode {
         // Nobody may be listening; the status says it too.
         let _ = writeln!(std::io::stderr(), "ctforward: {}", printable(&self.line));

@@ -45,7 +45,7 @@ pub async fn run(args: Forward) -> Result<ExitCode, Failure> {
     let keys = window.keys(&args.select);
     let retry = RetryPolicy::default().with_give_up_after(Some(give_up_after(&args.tune)?));
     check(&args.select, &args.tune)?;
-    let sink = sink(&args).await?;
+    let sink = sink(&Target::of(&args), &args.tune).await?;
     let limits = limits(&args.tune, sink.limits().bytes)?;
     let narrow = Narrow {
         accounts: args.select.accounts.clone(),
@@ -179,21 +179,13 @@ impl Window {
     }
 }
 
-fn give_up_after(tune: &Tune) -> Result<Duration, Failure> {
+pub fn give_up_after(tune: &Tune) -> Result<Duration, Failure> {
     times::duration("--give-up-after", &tune.give_up_after)
 }
 
 /// Values that can only be mistakes.
 fn check(select: &Select, tune: &Tune) -> Result<(), Failure> {
-    let sane = (1024..=1 << 30).contains(&tune.batch_bytes)
-        && (1..=256).contains(&tune.concurrency)
-        && (1..=1 << 30).contains(&tune.max_record_bytes);
-    if !sane {
-        return Err(Failure::usage(
-            "--batch-bytes must be 1024 to 1073741824, --concurrency 1 to 256, \
-             --max-record-bytes 1 to 1073741824",
-        ));
-    }
+    sane(tune)?;
     for account in &select.accounts {
         if account.len() != 12 || !account.bytes().all(|b| b.is_ascii_digit()) {
             let account = printable(account);
@@ -205,7 +197,21 @@ fn check(select: &Select, tune: &Tune) -> Result<(), Failure> {
     Ok(())
 }
 
-fn limits(tune: &Tune, batch_bytes: usize) -> Result<PipelineLimits, Failure> {
+/// Numbers that can only be mistakes.
+pub fn sane(tune: &Tune) -> Result<(), Failure> {
+    let sane = (1024..=1 << 30).contains(&tune.batch_bytes)
+        && (1..=256).contains(&tune.concurrency)
+        && (1..=1 << 30).contains(&tune.max_record_bytes);
+    if !sane {
+        return Err(Failure::usage(
+            "--batch-bytes must be 1024 to 1073741824, --concurrency 1 to 256, \
+             --max-record-bytes 1 to 1073741824",
+        ));
+    }
+    Ok(())
+}
+
+pub fn limits(tune: &Tune, batch_bytes: usize) -> Result<PipelineLimits, Failure> {
     let mut limits = PipelineLimits::default();
     limits.files_reading = tune.concurrency;
     limits.deliveries = tune.concurrency;
@@ -216,10 +222,28 @@ fn limits(tune: &Tune, batch_bytes: usize) -> Result<PipelineLimits, Failure> {
     Ok(limits)
 }
 
+/// Where the records go, as the command line names it.
+pub struct Target<'a> {
+    pub endpoint: Option<&'a str>,
+    pub token_file: Option<&'a Path>,
+    pub to: Option<&'a str>,
+    pub dry_run: bool,
+}
+
+impl<'a> Target<'a> {
+    fn of(args: &'a Forward) -> Self {
+        Self {
+            endpoint: args.endpoint.as_deref(),
+            token_file: args.token_file.as_deref(),
+            to: args.to.as_deref(),
+            dry_run: args.dry_run,
+        }
+    }
+}
+
 /// Where the records go.
-async fn sink(args: &Forward) -> Result<Box<dyn Sink>, Failure> {
-    let tune = &args.tune;
-    if let Some(to) = &args.to {
+pub async fn sink(args: &Target<'_>, tune: &Tune) -> Result<Box<dyn Sink>, Failure> {
+    if let Some(to) = args.to {
         if args.dry_run {
             return Ok(Box::new(MemorySink::new()));
         }
@@ -232,11 +256,11 @@ async fn sink(args: &Forward) -> Result<Box<dyn Sink>, Failure> {
         let bytes = tune.max_record_bytes.max(1 << 20);
         return Ok(Box::new(sink.with_limits(BatchLimits::new(bytes))));
     }
-    let Some(endpoint) = &args.endpoint else {
+    let Some(endpoint) = args.endpoint else {
         // Only a dry run gets here, which sends nothing.
         return Ok(Box::new(MemorySink::new()));
     };
-    let token: Box<dyn TokenProvider> = match &args.token_file {
+    let token: Box<dyn TokenProvider> = match args.token_file {
         Some(file) => Box::new(TokenFile::new(file)),
         None => Box::new(TokenEnv::new(TOKEN)),
     };
@@ -281,7 +305,7 @@ async fn sink(args: &Forward) -> Result<Box<dyn Sink>, Failure> {
 }
 
 /// The first signal ends the run in good order, the second at once.
-async fn stop_on_signal(shutdown: CancellationToken, console: Console) {
+pub async fn stop_on_signal(shutdown: CancellationToken, console: Console) {
     interrupted().await;
     console.line(
         "ctforward: stopping; what is under way is finished first. Once more to stop at once.",

@@ -15,6 +15,7 @@ mod failure;
 mod forward;
 mod inspect;
 mod ledger;
+mod quarantine;
 mod rules;
 mod sources;
 mod standin;
@@ -52,6 +53,8 @@ fn main() -> ExitCode {
             Command::Inspect(inspect) => inspect::run(inspect).await,
             Command::Ledger(ledger) => ledger::run(ledger).await,
             Command::Rules(rules) => rules::run(rules).await,
+            Command::Quarantine(quarantine) => quarantine::run(quarantine).await,
+            Command::Redrive(redrive) => quarantine::redrive::run(*redrive).await,
         }
     });
     // Threads that still read a slow disk are not waited for.

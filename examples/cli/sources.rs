@@ -105,7 +105,7 @@ pub async fn open(
     Ok((Box::new(Chain::new(sources)), stats))
 }
 
-async fn s3_client(tune: &Tune) -> Result<aws_sdk_s3::Client, Failure> {
+pub async fn s3_client(tune: &Tune) -> Result<aws_sdk_s3::Client, Failure> {
     let mut loader = aws_config::from_env();
     // Any region does for a server of one's own, and for AWS the error names the right one.
     let fallback = aws_config::meta::region::RegionProviderChain::default_provider()

@@ -13,7 +13,7 @@ use super::track::{ReadEnd, Track, Unreadable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{KeyClass, classify};
 use crate::ledger::{Mark, Resume};
-use crate::quarantine::{Kept, Reason};
+use crate::quarantine::{FRAGMENT, Kept, Reason};
 use crate::read::{LogReader, ReadError, Step};
 use crate::source::{Open, Opened};
 use crate::stage::Verdict;
@@ -92,6 +92,8 @@ impl Worker {
             let cut_short = again && self.run.stop.is_cancelled();
             return match error.kind() {
                 _ if cut_short => self.give_back(stopped()),
+                // Who keeps the record goes on keeping it.
+                _ if self.fragment.is_some() => self.give_back(error),
                 ErrorKind::NotFound => self.unreadable(Reason::Missing, &error, WHOLE),
                 ErrorKind::Archived => self.unreadable(Reason::Archived, &error, WHOLE),
                 ErrorKind::Unauthorized => {
@@ -157,6 +159,9 @@ impl Worker {
                 Err(error) => {
                     self.count(&reader, &mut stored, &mut inflated);
                     drop(opened);
+                    if self.fragment.is_some() {
+                        return Ok(self.give_back(Error::from(error)));
+                    }
                     let kept = self.seen_again().await?;
                     return Ok(self.read_error(&error, kept));
                 }
@@ -194,8 +199,7 @@ impl Worker {
     /// Where an element lies in the object.
     fn place(&self, offset: u64) -> u64 {
         match self.fragment {
-            // There is but one, behind `{"Records":[`.
-            Some(place) => place,
+            Some(place) => place + offset.saturating_sub(FRAGMENT.0.len() as u64),
             None => offset,
         }
     }

@@ -1,6 +1,10 @@
 //! Where what cannot be delivered is kept: the trait [`Quarantine`] and its entries.
 
+mod directory;
+mod filter;
 mod memory;
+mod redrive;
+mod resolution;
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +17,12 @@ use sha2::{Digest, Sha256};
 use crate::error::Result;
 use crate::object::Object;
 
+pub use directory::{Compacted, DirectoryQuarantine, DirectoryQuarantineBuilder, Entries, Stored};
+pub use filter::Filter;
 pub use memory::MemoryQuarantine;
+pub(crate) use redrive::FRAGMENT;
+pub use redrive::{Redrive, RedriveCounts, Reopen, reopen_folder};
+pub use resolution::Resolution;
 
 /// Keeps what could not be delivered, durably, before its receipt is accepted.
 ///

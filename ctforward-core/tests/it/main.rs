@@ -12,6 +12,8 @@ mod oracle;
 mod parts;
 mod pipeline;
 mod property;
+mod quarantine;
+mod quarantine_redrive;
 mod reader;
 mod rules;
 mod rules_file;
