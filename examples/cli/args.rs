@@ -94,6 +94,12 @@ pub struct Forward {
     pub select: Select,
 
     #[command(flatten)]
+    pub keep: Keep,
+
+    #[command(flatten)]
+    pub shape: ShapeArgs,
+
+    #[command(flatten)]
     pub tune: Tune,
 
     /// How to print what became of everything.
@@ -142,6 +148,68 @@ pub struct Select {
     pub kinds: Vec<KindArg>,
 }
 
+/// What is kept on this machine.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "What is kept between runs")]
+pub struct Keep {
+    /// Remember in this file what was delivered: a later run skips it, and goes on
+    /// with what was not finished. It is made where it is missing.
+    ///
+    /// It knows log files by bucket and key, not where they were sent: use one
+    /// ledger for each destination. Who can write to it can hide a loss.
+    #[arg(long, value_name = "FILE")]
+    pub ledger: Option<PathBuf>,
+
+    /// Keep what cannot be sent in this folder, to be looked at and sent again
+    /// (see quarantine and redrive). With a ledger it is LEDGER.quarantine unless
+    /// said otherwise; without either, what is not sent is only named.
+    #[arg(long, value_name = "FOLDER")]
+    pub quarantine: Option<PathBuf>,
+
+    /// Keep a copy of unreadable files of at most so many bytes as stored, and not
+    /// only their address and SHA-256.
+    #[arg(long, value_name = "BYTES")]
+    pub copy_unreadable: Option<usize>,
+
+    /// Keep the SHA-256 of each inflated file in the ledger.
+    #[arg(long, requires = "ledger")]
+    pub file_sha256: bool,
+}
+
+/// What is sent of the records.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "What is sent of them")]
+pub struct ShapeArgs {
+    /// Rules that drop or redact records, in JSON or YAML (see rules check).
+    #[arg(long, value_name = "FILE")]
+    pub rules: Option<PathBuf>,
+
+    /// The key of the hashes that stand for redacted values: at least 16 bytes in
+    /// a file that others cannot read.
+    #[arg(long, value_name = "FILE", requires = "rules")]
+    pub redact_key_file: Option<PathBuf>,
+
+    /// Drop the calls that this role makes on the buckets that are read.
+    ///
+    /// Reading a bucket whose data events are logged makes records of itself. But
+    /// a thief of that role is hidden by this as well.
+    #[arg(long, value_name = "ROLE-ARN")]
+    pub own_calls: Option<String>,
+
+    /// Send no record again that was accepted within a window: same eventID, same
+    /// bytes. With a ledger, the window outlives the run.
+    #[arg(long)]
+    pub deduplicate: bool,
+
+    /// How many accepted records the window holds.
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    pub dedup_records: usize,
+
+    /// For how long the window holds an accepted record.
+    #[arg(long, value_name = "TIME", default_value = "24h")]
+    pub dedup_age: String,
+}
+
 /// How to read and send.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "How to read and send")]
@@ -165,6 +233,23 @@ pub struct Tune {
     /// Files read, and requests under way, at the same time.
     #[arg(long, value_name = "N", default_value_t = 4)]
     pub concurrency: usize,
+
+    /// Send no more than so many bytes a second.
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_bytes_per_second: Option<u64>,
+
+    /// Send no more than so many requests a second.
+    #[arg(long, value_name = "N")]
+    pub max_requests_per_second: Option<f64>,
+
+    /// Send no more than so many bytes of records in a day (UTC), and go on the
+    /// next day. Needs --ledger.
+    #[arg(long, value_name = "BYTES")]
+    pub max_bytes_per_day: Option<u64>,
+
+    /// End, with status 1, when that is reached, and do not wait for the next day.
+    #[arg(long, requires = "max_bytes_per_day")]
+    pub exit_at_daily_limit: bool,
 
     /// How long a request waits to be filled, such as 500ms or 60s.
     #[arg(long, value_name = "TIME", default_value = "1s")]

@@ -1,9 +1,11 @@
 //! What became of everything, for people and for programs.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use ctforward_core::Report;
 use ctforward_core::pipeline::End;
+use ctforward_core::text::printable;
 
 use crate::console::Console;
 use crate::failure::chain;
@@ -30,6 +32,35 @@ pub fn megabytes(bytes: u64) -> String {
         1_000..1_000_000 => format!("{:.1} kB", size / 1e3),
         1_000_000..1_000_000_000 => format!("{:.1} MB", size / 1e6),
         _ => format!("{:.2} GB", size / 1e9),
+    }
+}
+
+/// An age as people read it.
+fn age(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// What a run leaves behind on this machine.
+pub struct Kept<'a> {
+    pub ledger: bool,
+    pub quarantine: Option<&'a Path>,
+    /// Things that would not be sent, in a dry run.
+    pub would_keep: u64,
+}
+
+impl Kept<'_> {
+    /// Of a dry run.
+    pub fn nothing(would_keep: u64) -> Self {
+        Self {
+            ledger: false,
+            quarantine: None,
+            would_keep,
+        }
     }
 }
 
@@ -68,6 +99,22 @@ pub fn text(report: &Report) -> String {
         megabytes(bytes.sent),
         report.seconds
     ));
+    if let (Some(half), all) = (
+        report.freshness.quantile(0.5),
+        report.freshness.quantile(0.99),
+    ) {
+        let all = all.map_or("more".to_owned(), age);
+        lines.push(format!(
+            "age      half of the records were accepted within {} of their eventTime, 99 % within {all}",
+            age(half)
+        ));
+    }
+    if report.conflicting > 0 {
+        lines.push(format!(
+            "         {} records were sent although their eventID came before with other bytes",
+            grouped(report.conflicting)
+        ));
+    }
     for (rule, count) in &report.filtered_by {
         let noun = if *count == 1 { "record" } else { "records" };
         lines.push(format!(
@@ -87,7 +134,7 @@ pub fn text(report: &Report) -> String {
 
 /// Names what is left, and finds the exit status: 0 all accepted, 1 not
 /// finished, 3 finished but something was not sent (or, in a dry run, would not be).
-pub fn conclude(report: &Report, console: &Console, would_keep: u64) -> ExitCode {
+pub fn conclude(report: &Report, console: &Console, kept: &Kept<'_>) -> ExitCode {
     const NAMED: usize = 20;
     for (object, error) in report.failures.iter().take(NAMED) {
         console.line(&format!("not finished: {object}: {}", chain(error)));
@@ -103,25 +150,35 @@ pub fn conclude(report: &Report, console: &Console, would_keep: u64) -> ExitCode
     }
     if report.files.failed > 0 || !matches!(report.end, End::Exhausted) {
         let undecided = grouped(report.records.undecided);
+        let again = if kept.ledger {
+            "what is finished is skipped, and the rest goes on where it was"
+        } else {
+            "it reads every file from its beginning, and what was accepted is sent once more"
+        };
         console.line(&format!(
             "ctforward: {} files are not finished, with {undecided} records read and not known \
-             to be accepted; there may be files not yet seen. Run it again: it reads every \
-             file from its beginning, and what was accepted is sent once more.",
+             to be accepted; there may be files not yet seen. Run it again: {again}.",
             grouped(report.files.failed)
         ));
         return ExitCode::from(1);
     }
     if report.files.quarantined > 0 || report.records.quarantined > 0 {
+        let place = match kept.quarantine {
+            Some(folder) => {
+                let folder = printable(&folder.to_string_lossy()).into_owned();
+                format!("they are kept in {folder}; see quarantine list and redrive")
+            }
+            None => "they stay in the source, at the places named above".to_owned(),
+        };
         console.line(&format!(
-            "ctforward: {} records were not sent, and {} files not to their end; they stay in \
-             the source, at the places named above",
+            "ctforward: {} records were not sent, and {} files not to their end; {place}",
             grouped(report.records.quarantined),
             grouped(report.files.quarantined)
         ));
         return ExitCode::from(3);
     }
-    if would_keep > 0 {
-        let would_keep = grouped(would_keep);
+    if kept.would_keep > 0 {
+        let would_keep = grouped(kept.would_keep);
         console.line(&format!(
             "ctforward: {would_keep} things would not be sent, as named above"
         ));

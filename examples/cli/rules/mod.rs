@@ -2,7 +2,7 @@
 
 mod args;
 mod check;
-mod load;
+pub mod load;
 mod show;
 mod test;
 mod trial;

@@ -12,7 +12,7 @@ use super::args::Test;
 use super::load::{load, name};
 use super::show::{self, Outcome};
 use super::trial::Trial;
-use crate::books::conclude;
+use crate::books::{Kept, conclude};
 use crate::console::{Console, Naming};
 use crate::failure::Failure;
 use crate::inspect::tally::safe_json;
@@ -81,5 +81,5 @@ pub async fn run(args: &Test) -> Result<ExitCode, Failure> {
         Err(error) => return Err(Failure::work(format!("standard output: {error}"))),
         Ok(()) => {}
     }
-    Ok(conclude(&report, &console, naming.count()))
+    Ok(conclude(&report, &console, &Kept::nothing(naming.count())))
 }
