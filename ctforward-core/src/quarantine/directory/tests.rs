@@ -270,7 +270,15 @@ async fn a_reference_never_stands_for_an_entry_of_which_there_is_a_copy() {
 /// Ten entries in three closed segments; some are resolved in others than
 /// their own, and 6 was put again.
 async fn history(path: &Path) -> Vec<QuarantineEntry> {
-    let mut made = Vec::new();
+    let mut made = vec![entry(30)];
+    // A tombstone in an older segment than the put it ends.
+    let older = DirectoryQuarantine::open(path).await.unwrap();
+    older.put(&made[0]).await.unwrap();
+    let newer = DirectoryQuarantine::open(path).await.unwrap();
+    newer.put(&entry(31)).await.unwrap();
+    let id = entry(31).id();
+    assert!(older.resolve(id, Resolution::Dropped).await.unwrap());
+    drop((older, newer));
     for part in 0..3 {
         let quarantine = DirectoryQuarantine::open(path).await.unwrap();
         for n in 0..10 {
@@ -361,7 +369,7 @@ async fn a_segment_in_use_is_not_compacted_and_who_uses_it_finds_the_others_agai
     let other = DirectoryQuarantine::open(&path).await.unwrap();
     let done = other.compact().await.unwrap();
     assert_eq!(done.in_use, 1);
-    assert_eq!(done.segments, 9);
+    assert_eq!(done.segments, 11);
     assert!(done.bytes_after < done.bytes_before);
     // It goes on where it was.
     using.put(&entry(21)).await.unwrap();
@@ -398,7 +406,7 @@ async fn lines_that_are_not_understood_are_counted_and_outlive_a_compaction() {
         "{content},\"crc32\":\"{:08x}\"}}",
         crc32fast::hash(content.as_bytes())
     );
-    let edited = text.lines().next().unwrap().replace("key0", "key7");
+    let edited = text.lines().next().unwrap().replace("key30", "key37");
     std::fs::write(
         &first,
         format!("{later}\n{edited}\n{text}\u{0}\u{0}{{\"torn"),

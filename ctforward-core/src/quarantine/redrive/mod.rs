@@ -35,9 +35,10 @@ pub(crate) const FRAGMENT: (&[u8], &[u8]) = (br#"{"Records":["#, b"]}");
 ///
 /// # What becomes of the entries
 /// An entry is resolved when the pipeline accepts its receipt, after everything of
-/// it was decided, and only if it was read to its end. Where the pipeline puts the same entry in quarantine again, it
-/// stays, with an attempt more; where it puts it there for another reason, the old
-/// entry is resolved as replaced. Otherwise (the sink is down, the object is gone
+/// it was decided, and only if it was read to its end. Where the pipeline puts the
+/// same entry in quarantine again, it stays, with an attempt more; where it puts it
+/// there for another reason, with as much kept of it, the old entry is resolved as
+/// replaced. Otherwise (the sink is down, the object is gone
 /// or another) nothing changes. Whenever the process stops, nothing is lost: at
 /// worst something is sent again, or lies in quarantine under two reasons.
 ///
