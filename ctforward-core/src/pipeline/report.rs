@@ -101,7 +101,7 @@ pub struct ByteCounts {
     pub compressed: u64,
     /// Bytes of files inflated.
     pub inflated: u64,
-    /// Bytes of accepted records with the line feeds between them.
+    /// Bytes of accepted records, with a line feed each.
     pub sent: u64,
 }
 

@@ -29,16 +29,21 @@ impl Day {
                 "--max-bytes-per-day needs --ledger, to know where to go on",
             ));
         }
-        if most.is_some_and(|most| most < args.tune.batch_bytes as u64) {
-            return Err(Failure::usage(
-                "--max-bytes-per-day must be at least --batch-bytes",
-            ));
-        }
         Ok(Self {
             most,
             waits: !args.tune.exit_at_daily_limit,
             sent: Mutex::default(),
         })
+    }
+
+    /// A day must take more than one batch.
+    pub fn check(&self, batch: usize) -> Result<(), Failure> {
+        if self.most.is_some_and(|most| most <= batch as u64) {
+            return Err(Failure::usage(format!(
+                "--max-bytes-per-day must be more than the {batch} bytes of one request"
+            )));
+        }
+        Ok(())
     }
 
     /// Bytes that may be sent today; `None` where there is no limit.

@@ -57,6 +57,7 @@ pub async fn run(args: Forward) -> Result<ExitCode, Failure> {
     let day = Day::of(&args)?;
     // The sink outlives a day: what it writes is one file.
     let sink: Arc<dyn Sink> = Arc::from(sink(&Target::of(&args), &args.tune).await?);
+    day.check(sink.limits().bytes)?;
     let memory = Memory::open(&args.keep, args.dry_run).await?;
     let job = Job {
         keys: window.keys(&args.select),
@@ -94,7 +95,9 @@ impl Job {
     async fn days(&self, day: &Day, shutdown: &CancellationToken) -> Result<ExitCode, Failure> {
         loop {
             let left = day.left(&self.memory)?;
-            if left.is_some_and(|left| left < self.args.tune.batch_bytes as u64) {
+            // What is left must take any one batch, or the day would never end.
+            let batch = self.sink.limits().bytes as u64;
+            if left.is_some_and(|left| left <= batch) {
                 if !day.goes_on(&self.console, shutdown).await {
                     return Ok(ExitCode::from(1));
                 }
