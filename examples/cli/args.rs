@@ -102,6 +102,21 @@ pub struct Forward {
     #[command(flatten)]
     pub tune: Tune,
 
+    /// Send no more than so many bytes of records in a day (UTC), and go on the
+    /// next day. Needs --ledger.
+    #[arg(long, value_name = "BYTES")]
+    pub max_bytes_per_day: Option<u64>,
+
+    /// End, with status 1, when that is reached, and do not wait for the next day.
+    #[arg(long, requires = "max_bytes_per_day")]
+    pub exit_at_daily_limit: bool,
+
+    /// Put aside whatever the endpoint refuses, even if it refuses everything.
+    /// Otherwise nothing is put aside where it refuses all of two requests running,
+    /// or more than 1 % (and 100) of the last 10,000 records.
+    #[arg(long)]
+    pub believe_refusals: bool,
+
     /// How to print what became of everything.
     #[arg(long, value_enum, default_value_t = ReportForm::Text)]
     pub report: ReportForm,
@@ -241,15 +256,6 @@ pub struct Tune {
     /// Send no more than so many requests a second.
     #[arg(long, value_name = "N")]
     pub max_requests_per_second: Option<f64>,
-
-    /// Send no more than so many bytes of records in a day (UTC), and go on the
-    /// next day. Needs --ledger.
-    #[arg(long, value_name = "BYTES")]
-    pub max_bytes_per_day: Option<u64>,
-
-    /// End, with status 1, when that is reached, and do not wait for the next day.
-    #[arg(long, requires = "max_bytes_per_day")]
-    pub exit_at_daily_limit: bool,
 
     /// How long a request waits to be filled, such as 500ms or 60s.
     #[arg(long, value_name = "TIME", default_value = "1s")]

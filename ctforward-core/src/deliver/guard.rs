@@ -30,6 +30,8 @@ pub struct RefusalGuard {
     /// Refusals were not believed, and nothing was accepted since.
     distrust: bool,
     second_opinion: Duration,
+    /// Whatever is refused is believed.
+    trusting: bool,
 }
 
 /// What is made of the refusals of a batch.
@@ -62,7 +64,23 @@ impl RefusalGuard {
             large: 0,
             distrust: false,
             second_opinion: Duration::from_secs(10),
+            trusting: false,
         }
+    }
+
+    /// A guard that believes every refusal: for what is in quarantine already, and
+    /// for who knows that all of it is to be refused. With it, a sink that refuses
+    /// everything has everything put aside.
+    #[must_use]
+    pub fn trusting() -> Self {
+        Self {
+            trusting: true,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn is_trusting(&self) -> bool {
+        self.trusting
     }
 
     /// The same guard with another time that a first batch which is refused as a
@@ -95,7 +113,7 @@ impl RefusalGuard {
     /// Judges a batch, and takes note of it unless its verdict is deferred.
     pub(crate) fn judge(&mut self, accepted: u64, refused: u64, large: usize) -> Verdict {
         self.large = if accepted > 0 { 0 } else { self.large + large };
-        if accepted + refused == 0 {
+        if self.trusting || accepted + refused == 0 {
             return Verdict::Believed;
         }
         if accepted > 0 {

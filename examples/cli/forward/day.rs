@@ -23,7 +23,7 @@ pub struct Day {
 
 impl Day {
     pub fn of(args: &Forward) -> Result<Self, Failure> {
-        let most = args.tune.max_bytes_per_day;
+        let most = args.max_bytes_per_day;
         if most.is_some() && args.keep.ledger.is_none() && !args.dry_run {
             return Err(Failure::usage(
                 "--max-bytes-per-day needs --ledger, to know where to go on",
@@ -31,7 +31,7 @@ impl Day {
         }
         Ok(Self {
             most,
-            waits: !args.tune.exit_at_daily_limit,
+            waits: !args.exit_at_daily_limit,
             sent: Mutex::default(),
         })
     }

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ctforward_core::deliver::{PacePolicy, RetryPolicy};
+use ctforward_core::deliver::{PacePolicy, RefusalGuard, RetryPolicy};
 use ctforward_core::key::KeyFilter;
 use ctforward_core::pipeline::PipelineLimits;
 use ctforward_core::read::ReadLimits;
@@ -29,9 +29,9 @@ use crate::times;
 
 use day::Day;
 use keep::Memory;
-use shape::Shape;
 use window::Window;
 
+pub use shape::Shape;
 pub use sink::{Target, sink};
 
 /// The environment variable with the collector's token.
@@ -153,7 +153,13 @@ impl Job {
         if since.is_some() || until.is_some() {
             builder = builder.stage(EventTimeRange::new(since, until));
         }
-        builder = self.shape.give(builder, &self.memory)?;
+        builder = self.shape.give(builder);
+        if let Some(duplicates) = self.shape.duplicates(&self.memory) {
+            builder = builder.duplicates(duplicates);
+        }
+        if args.believe_refusals {
+            builder = builder.refusal_guard(RefusalGuard::trusting());
+        }
         let pipeline = builder.build()?;
         let following = console.follow(pipeline.progress());
         let report = pipeline.run(shutdown.child_token()).await;
@@ -188,7 +194,7 @@ impl Job {
     }
 }
 
-fn pace(tune: &Tune) -> PacePolicy {
+pub fn pace(tune: &Tune) -> PacePolicy {
     PacePolicy::default()
         .with_ceiling(tune.concurrency)
         .with_bytes_per_second(tune.max_bytes_per_second)

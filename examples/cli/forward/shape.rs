@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ctforward_core::duplicates::Duplicates;
 use ctforward_core::pipeline::PipelineBuilder;
-use ctforward_core::stage::{Filter, Redaction, RedactionKey, Rule, Rules};
+use ctforward_core::stage::{Filter, Problems, Redaction, RedactionKey, Rule, Rules};
 use ctforward_core::text::printable;
 
 use super::keep::Memory;
@@ -29,69 +29,67 @@ pub struct Shape {
 
 impl Shape {
     pub fn of(args: &ShapeArgs, places: &[Place]) -> Result<Self, Failure> {
-        let wrong = |lines: Vec<String>| Failure::usage(lines.join("\n"));
-        let mut filters = Vec::new();
-        let mut redaction = None;
-        if let Some(file) = &args.rules {
-            let rules = load::load(file).map_err(wrong)?;
-            let filter = rules
-                .compile()
-                .map_err(|problems| Failure::usage(problems.to_string()))?;
-            filters.push(Arc::new(filter));
-            if let Some(settings) = rules.redact() {
-                let named = settings.hmac_key_file().map(Path::new);
-                let key = match args.redact_key_file.as_deref().or(named) {
-                    Some(file) => Some(key(file)?),
-                    None => None,
-                };
-                let built = settings
-                    .build(key)
-                    .map_err(|problems| Failure::usage(problems.to_string()))?;
-                redaction = Some(Arc::new(built));
-            }
-        }
-        if args.redact_key_file.is_some() && redaction.is_none() {
-            return Err(Failure::usage(
-                "--redact-key-file is for rules with a redact section; there is none",
-            ));
-        }
+        let mut shape = Self::rules(args.rules.as_deref(), args.redact_key_file.as_deref())?;
         if let Some(role) = &args.own_calls {
-            filters.push(Arc::new(own_calls(role, places)?));
+            shape.filters.push(Arc::new(own_calls(role, places)?));
         }
-        let duplicates = match args.deduplicate {
-            false => None,
-            true => Some(
-                Duplicates::new()
-                    .with_most(args.dedup_records)
-                    .with_age(times::duration("--dedup-age", &args.dedup_age)?),
-            ),
+        if args.deduplicate {
+            let age = times::duration("--dedup-age", &args.dedup_age)?;
+            let duplicates = Duplicates::new().with_most(args.dedup_records);
+            shape.duplicates = Some(duplicates.with_age(age));
+        }
+        Ok(shape)
+    }
+
+    /// What a rules file says, and nothing else.
+    pub fn rules(file: Option<&Path>, key_file: Option<&Path>) -> Result<Self, Failure> {
+        let mut shape = Self {
+            filters: Vec::new(),
+            redaction: None,
+            duplicates: None,
         };
-        Ok(Self {
-            filters,
-            redaction,
-            duplicates,
-        })
+        let Some(file) = file else {
+            return Ok(shape);
+        };
+        let rules = load::load(file).map_err(|lines| Failure::usage(lines.join("\n")))?;
+        let wrong = |problems: Problems| Failure::usage(problems.to_string());
+        shape
+            .filters
+            .push(Arc::new(rules.compile().map_err(wrong)?));
+        match rules.redact() {
+            Some(settings) => {
+                let named = settings.hmac_key_file().map(Path::new);
+                let key = key_file.or(named).map(key).transpose()?;
+                shape.redaction = Some(Arc::new(settings.build(key).map_err(wrong)?));
+            }
+            None if key_file.is_some() => {
+                return Err(Failure::usage(
+                    "--redact-key-file is for rules with a redact section; there is none",
+                ));
+            }
+            None => {}
+        }
+        Ok(shape)
     }
 
     /// Gives all of it to a pipeline.
-    pub fn give(
-        &self,
-        mut builder: PipelineBuilder,
-        memory: &Memory,
-    ) -> Result<PipelineBuilder, Failure> {
+    pub fn give(&self, mut builder: PipelineBuilder) -> PipelineBuilder {
         for filter in &self.filters {
             builder = builder.stage(Arc::clone(filter));
         }
         if let Some(redaction) = &self.redaction {
             builder = builder.redactor(Arc::clone(redaction));
         }
-        if let Some(duplicates) = self.duplicates.clone() {
-            builder = builder.duplicates(match &memory.ledger {
-                Some(ledger) => duplicates.with_store(Arc::clone(ledger)),
-                None => duplicates,
-            });
-        }
-        Ok(builder)
+        builder
+    }
+
+    /// The removal of duplicates, where it is asked for; remembered by the ledger.
+    pub fn duplicates(&self, memory: &Memory) -> Option<Duplicates> {
+        let duplicates = self.duplicates.clone()?;
+        Some(match &memory.ledger {
+            Some(ledger) => duplicates.with_store(Arc::clone(ledger)),
+            None => duplicates,
+        })
     }
 }
 

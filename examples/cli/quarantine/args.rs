@@ -125,6 +125,15 @@ pub struct Redrive {
     #[arg(long)]
     pub changed_files: bool,
 
+    /// Rules with a redact section: what it names is redacted again, from the
+    /// original bytes that are kept. Rules that drop records drop them here too.
+    #[arg(long, value_name = "FILE")]
+    pub rules: Option<PathBuf>,
+
+    /// The key of the hashes that stand for redacted values (see forward).
+    #[arg(long, value_name = "FILE", requires = "rules")]
+    pub redact_key_file: Option<PathBuf>,
+
     #[command(flatten)]
     pub tune: Tune,
 

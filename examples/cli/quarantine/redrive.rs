@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use ctforward_aws::s3::S3Reader;
-use ctforward_core::deliver::RetryPolicy;
+use ctforward_core::deliver::{RefusalGuard, RetryPolicy};
 use ctforward_core::pipeline::End;
 use ctforward_core::quarantine::{Redrive as Again, RedriveCounts, Reopen, reopen_folder};
 use ctforward_core::read::ReadLimits;
@@ -19,7 +19,7 @@ use crate::args::{ReportForm, Tune};
 use crate::books::{grouped, text};
 use crate::console::Console;
 use crate::failure::{Failure, chain};
-use crate::forward::{Target, give_up_after, limits, sane, sink, stop_on_signal};
+use crate::forward::{Shape, Target, give_up_after, limits, pace, sane, sink, stop_on_signal};
 use crate::sources::s3_client;
 
 /// How many entries that stay are named one by one.
@@ -54,12 +54,16 @@ pub async fn run(args: Redrive) -> Result<ExitCode, Failure> {
     let read_limits = ReadLimits::default()
         .with_record_bytes(tune.max_record_bytes)
         .with_inflated_bytes(tune.max_inflated_bytes);
-    let pipeline = Pipeline::builder(source, sink)
+    let shape = Shape::rules(args.rules.as_deref(), args.redact_key_file.as_deref())?;
+    let builder = Pipeline::builder(source, sink)
         .quarantine(quarantine)
         .limits(limits)
         .read_limits(read_limits)
-        .retry(retry)
-        .build()?;
+        // It is in quarantine already; one that is refused again keeps no other back.
+        .refusal_guard(RefusalGuard::trusting())
+        .pace(pace(&tune))
+        .retry(retry);
+    let pipeline = shape.give(builder).build()?;
 
     let console = Console::new();
     let shutdown = CancellationToken::new();

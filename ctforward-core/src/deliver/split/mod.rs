@@ -138,7 +138,7 @@ impl<S: Sink> Sink for SplitSink<S> {
             }
             refusal = Some(error);
             let many = refused >= DOUBTFUL && !trusted || large_before + large >= DOUBTFUL;
-            if accepted == 0 && many {
+            if accepted == 0 && many && !self.opinions.is_trusting() {
                 // One record from the other end decides whether it takes any at all.
                 match todo.first_mut() {
                     Some(rest) if !probed && rest.start < rest.end => {

@@ -82,6 +82,11 @@ impl Opinions {
         (guard.last_accepted(), guard.large_since_accepted())
     }
 
+    /// Whether every refusal is believed.
+    pub(super) fn is_trusting(&self) -> bool {
+        self.state().guard.is_trusting()
+    }
+
     /// A batch begins.
     pub(super) fn begin(&self) -> Undecided<'_> {
         self.undecided.send_modify(|undecided| *undecided += 1);
