@@ -63,6 +63,16 @@ impl<'a> Record<'a> {
         self.fields
     }
 
+    /// How often the top-level key `name` comes.
+    #[must_use]
+    pub fn fields_named(&self, name: &str) -> usize {
+        let named = |field: &&Field| {
+            let key = self.bytes.get(field.key());
+            key.is_some_and(|key| key_is(key, name))
+        };
+        self.fields.iter().filter(named).count()
+    }
+
     /// The raw JSON of the value of the top-level key `name`, as it lies in the record.
     ///
     /// Only the noted [`fields`](Self::fields) are looked through; the record is

@@ -93,7 +93,9 @@ impl Ledger for MemoryLedger {
             lease: None,
             finished: None,
         });
-        if row.finished.is_some() && !rewritten(row.etag.as_deref(), row.size, object) {
+        if let Some(finished) = &row.finished
+            && !rewritten(row.etag.as_deref(), row.size, finished.quarantined, object)
+        {
             return Ok(Claim::Delivered);
         }
         if let Some(until) = row.lease.filter(|until| *until > now) {

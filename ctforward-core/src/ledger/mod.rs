@@ -36,7 +36,8 @@ pub use sqlite::{
 ///   [`Changed`](crate::ErrorKind::Changed), and changes nothing.
 /// - `finish` returns `Ok` only once the row is as durable as the implementation says.
 /// - ETag and size are attributes: a file rewritten under the same key (another
-///   ETag than the finished row's) is granted again, from its first byte.
+///   ETag than the finished row's) is granted again, from its first byte; so is one
+///   that went to quarantine without an ETag, once it has one.
 #[async_trait]
 pub trait Ledger: Send + Sync {
     /// Asks for a file before it is opened.
@@ -112,7 +113,8 @@ pub enum Claim {
         /// What an earlier run decided.
         resume: Resume,
     },
-    /// The file is finished: its receipt is accepted, nothing is read.
+    /// The file is finished, delivered or in quarantine: its receipt is accepted,
+    /// nothing is read.
     Delivered,
     /// Another owner holds it: its receipt is released until then.
     HeldBy {
@@ -254,9 +256,12 @@ impl Finished {
     }
 }
 
-/// Whether what is known of a file now says that it is another than the one that
-/// had this ETag and size. What is not known on both sides says nothing.
-fn rewritten(etag: Option<&str>, size: Option<u64>, object: &Object) -> bool {
+/// Whether what is known of a file now says that it is another than the one whose
+/// row is finished. What is not known on both sides says nothing; but of a file in
+/// quarantine without an ETag nothing was ever read (it was missing, or archived):
+/// one that has an ETag is there to be tried.
+fn rewritten(etag: Option<&str>, size: Option<u64>, quarantined: bool, object: &Object) -> bool {
+    let never_read = quarantined && etag.is_none() && object.etag.is_some();
     let other_etag = matches!((etag, &object.etag), (Some(old), Some(new)) if old != new);
-    other_etag || matches!((size, object.size), (Some(old), Some(new)) if old != new)
+    never_read || other_etag || matches!((size, object.size), (Some(old), Some(new)) if old != new)
 }

@@ -1,5 +1,7 @@
 //! The end of a file: quarantine, then ledger, then receipt.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::books::FileBooks;
@@ -9,8 +11,8 @@ use super::track::{Closing, Holdings, ReadEnd};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{FileName, LogKey};
 use crate::ledger::{Finished, Ticket};
-use crate::object::ObjectId;
-use crate::quarantine::QuarantineEntry;
+use crate::object::{Object, ObjectId};
+use crate::quarantine::{QuarantineEntry, Reason};
 
 impl Run {
     /// Quarantine, then ledger, then receipt; a failure at any step acknowledges nothing.
@@ -31,6 +33,17 @@ impl Run {
         } = closing;
         let Holdings { receipt, awaiting } = holdings;
         let ticket = ticket.as_ref();
+        // Of what is not to be had, whatever a listing said, nothing was read: its
+        // row names no ETag, so that it is tried when it is there.
+        let had = match &end {
+            ReadEnd::Quarantine(end)
+                if !matches!(end.reason, Reason::Missing | Reason::Archived) =>
+            {
+                Arc::clone(&object)
+            }
+            ReadEnd::Quarantine(_) => Arc::new(Object::new(object.id.clone())),
+            _ => Arc::clone(&object),
+        };
         let decided = match end {
             ReadEnd::Complete => Ok(Outcome::Delivered),
             ReadEnd::Skip(why) => Ok(Outcome::Skipped(why)),
@@ -79,7 +92,7 @@ impl Run {
                 };
                 let row = row.with_events(events).with_sha256(sha256);
                 let finished = self
-                    .in_time(self.finish(receipt, ticket, &object, &row, outcome))
+                    .in_time(self.finish(receipt, ticket, &had, &row, outcome))
                     .await;
                 finished.map(|()| outcome)
             }
@@ -107,7 +120,7 @@ impl Run {
         &self,
         receipt: Box<dyn crate::Receipt>,
         ticket: Option<&Ticket>,
-        object: &crate::Object,
+        object: &Object,
         row: &Finished,
         outcome: Outcome,
     ) -> Result<()> {

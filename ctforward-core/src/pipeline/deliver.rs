@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::batcher::{Notes, Sealed, Tally};
 use super::freshness::Freshness;
-use super::run::Run;
+use super::run::{Run, unharmed};
 use super::track::Track;
 use super::worker::stopped;
 use crate::batch::Batch;
@@ -56,18 +56,19 @@ impl Run {
                 Err(error)
             }
             Ok(()) => {
-                let mut delivery = self.sink.deliver(&batch);
+                let mut delivery = Box::pin(unharmed(self.sink.deliver(&batch)));
                 // The sink knows of it before it may hear that nothing else comes.
                 let first = poll_fn(|context| Poll::Ready(delivery.as_mut().poll(context))).await;
                 self.handed_in();
-                match first {
-                    Poll::Ready(answer) => answer,
+                let answer = match first {
+                    Poll::Ready(answer) => Ok(answer),
                     Poll::Pending => tokio::select! {
                         biased;
                         () = self.kill.cancelled() => Err(stopped()),
-                        answer = delivery => answer,
+                        answer = delivery => Ok(answer),
                     },
-                }
+                };
+                answer.and_then(|unharmed| unharmed.and_then(|answer| answer))
             }
         };
         metrics::histogram!("ctforward_delivery_seconds").record(began.elapsed().as_secs_f64());
@@ -87,25 +88,40 @@ impl Run {
         if is_allowed {
             self.spent(bytes, sent);
         }
-        // The records are decided: their memory may be used again.
-        drop((batch, notes, verdicts, budget));
-        let remembered = async {
-            let store = self.duplicates.as_ref().and_then(|d| d.store.as_ref());
-            if let Some(store) = store.filter(|_| !seen.is_empty())
-                && let Err(error) = self.in_time(store.remember(&seen)).await
-            {
-                tracing::warn!(%error, "accepted records are not remembered beyond this run");
+        // The bodies go; what is left of the batch counts until it is written down.
+        drop((batch, notes, verdicts));
+        let budget = Arc::new(budget);
+        if !seen.is_empty() {
+            let (run, budget) = (Arc::clone(&self), Arc::clone(&budget));
+            self.tasks.spawn(async move {
+                run.remember(&seen).await;
+                drop(budget);
+            });
+        }
+        // Beside each other, so that a ledger can write them together.
+        for (track, tally) in tracks.into_iter().zip(tallies) {
+            let closing = track.settle(id, tally);
+            if closing.is_none() && track.unmarked().is_none() {
+                continue;
             }
-        };
-        let settled = async {
-            for (track, tally) in tracks.into_iter().zip(tallies) {
-                match track.settle(id, tally) {
-                    Some(closing) => self.close(closing).await,
-                    None => self.keep_mark(&track).await,
+            let (run, budget) = (Arc::clone(&self), Arc::clone(&budget));
+            self.tasks.spawn(async move {
+                match closing {
+                    Some(closing) => run.close(closing).await,
+                    None => run.keep_mark(&track).await,
                 }
-            }
-        };
-        tokio::join!(remembered, settled);
+                drop(budget);
+            });
+        }
+    }
+
+    async fn remember(&self, seen: &[Seen]) {
+        let store = self.duplicates.as_ref().and_then(|d| d.store.as_ref());
+        if let Some(store) = store
+            && let Err(error) = self.in_time(store.remember(seen)).await
+        {
+            tracing::warn!(%error, "accepted records are not remembered beyond this run");
+        }
     }
 
     /// What became of each record; what is refused is in quarantine behind this.

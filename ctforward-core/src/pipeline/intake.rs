@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::books::FileBooks;
 use super::report::{End, Outcome, Report};
-use super::run::{LAST_WORDS, Run};
+use super::run::{LAST_WORDS, Run, unharmed};
 use super::track::{Holdings, ReadEnd, Track};
 use super::worker::{Worker, stopped};
 use super::{Pipeline, leases};
@@ -385,7 +385,9 @@ impl Begun {
             run.refuse(&object.id, receipt, denied).await;
             return;
         }
-        let ledger = run.ledger.as_ref().filter(|_| fragment.is_none());
+        // It knows of files only; and a dry run leaves nothing behind.
+        let ledger = run.ledger.as_ref();
+        let ledger = ledger.filter(|_| fragment.is_none() && !run.dry_run);
         let mut looked = false;
         let claimed = loop {
             let Some(ledger) = ledger else {
@@ -402,13 +404,18 @@ impl Begun {
                             object.etag = opened.etag;
                             object.size = opened.size.or(object.size);
                         }
-                        // What was delivered may be gone.
-                        Err(error) if error.kind() == ErrorKind::NotFound => {}
+                        // What was finished may be gone, or was never to be had.
+                        Err(error)
+                            if matches!(
+                                error.kind(),
+                                ErrorKind::NotFound | ErrorKind::Archived
+                            ) => {}
                         Err(error) => break Err(error),
                     }
                 }
                 Ok(Claim::Delivered) => {
-                    run.skip(&object.id, "delivered before", receipt).await;
+                    run.skip(&object.id, "finished in an earlier run", receipt)
+                        .await;
                     return;
                 }
                 Ok(Claim::HeldBy { remaining }) => {
@@ -431,9 +438,12 @@ impl Begun {
         let holdings = Holdings { receipt, awaiting };
         let track = Track::new(run.live.number(), object, ticket, since, holdings);
         run.progress.waits(run.live.began(&track));
+        let hold_until = track.hold_until();
         let turn = tokio::select! {
             biased;
             () = run.stop.cancelled() => None,
+            // What cannot be held until then comes again.
+            () = until(hold_until) => None,
             turn = async {
                 run.pacer.admits().await;
                 Arc::clone(&self.reading).acquire_owned().await
@@ -444,7 +454,10 @@ impl Begun {
             Some(_turn) => {
                 let track = Arc::clone(&track);
                 let worker = Worker::new(Arc::clone(run), track, open, named, fragment, resume);
-                worker.read().await
+                match unharmed(worker.read()).await {
+                    Ok(end) => end,
+                    Err(fault) => ReadEnd::Release(fault),
+                }
             }
             None => ReadEnd::Release(stopped()),
         };
@@ -458,6 +471,14 @@ impl Begun {
             () = self.run.stop.cancelled() => Err(stopped()),
             opened = open.open() => opened,
         }
+    }
+}
+
+/// Waits until then; for ever where there is no end.
+async fn until(end: Option<Instant>) {
+    match end {
+        Some(end) => tokio::time::sleep_until(end).await,
+        None => std::future::pending().await,
     }
 }
 

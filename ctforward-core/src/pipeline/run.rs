@@ -1,8 +1,10 @@
 //! What the parts of a running pipeline share, and the way of a batch and of a receipt.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -21,7 +23,7 @@ use super::track::{ReadEnd, Track};
 use super::worker::stopped;
 use crate::deliver::{Pacer, RetryPolicy};
 use crate::duplicates::{Duplicates, Hasher};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Ledger;
 use crate::object::ObjectId;
 use crate::quarantine::{Quarantine, QuarantineEntry};
@@ -88,6 +90,25 @@ pub(super) struct RunState {
     /// Bytes sent, and bytes of batches that are on their way.
     pub(super) allowance: u64,
     pub(super) rng: fastrand::Rng,
+}
+
+/// Does the work, and makes an error of its panic: what is written by an embedder
+/// (a stage, a redactor, a sink) must not take a file's receipt with it.
+pub(super) async fn unharmed<T>(work: impl Future<Output = T>) -> Result<T> {
+    let mut work = std::pin::pin!(work);
+    std::future::poll_fn(|context| {
+        let polled = AssertUnwindSafe(|| work.as_mut().poll(context));
+        match std::panic::catch_unwind(polled) {
+            Ok(Poll::Ready(done)) => Poll::Ready(Ok(done)),
+            Ok(Poll::Pending) => Poll::Pending,
+            Err(_) => Poll::Ready(Err(Error::new(
+                ErrorKind::Other,
+                "pipeline",
+                "a fault in the program: a part of it panicked",
+            ))),
+        }
+    })
+    .await
 }
 
 impl Run {

@@ -115,6 +115,8 @@ impl Worker {
             opened = self.open.open() => opened?,
         };
         self.held = Held::default();
+        // Nothing of it was handed on yet: it may be another file now, a small one.
+        self.streaming = self.dealt_with > 0;
         self.events = None;
         self.run.buckets.opened(&self.track.object().id.bucket);
         let resume_at = self.recognise(&opened)?.low_water;

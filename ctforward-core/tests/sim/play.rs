@@ -7,6 +7,7 @@ use std::time::Duration;
 use ctforward_core::deliver::RetryPolicy;
 use ctforward_core::duplicates::Duplicates;
 use ctforward_core::pipeline::{End, PipelineLimits};
+use ctforward_core::quarantine::MemoryQuarantine;
 use ctforward_core::read::ReadLimits;
 use ctforward_core::stage::{Stage, Verdict};
 use ctforward_core::{Pipeline, Record, Report};
@@ -67,6 +68,15 @@ impl Stage for Noise {
             Some("Noise") => Verdict::Drop(Arc::clone(&self.0)),
             _ => Verdict::Keep,
         }
+    }
+}
+
+/// Drops everything but what cannot be a record of ours.
+struct Everything;
+
+impl Stage for Everything {
+    fn apply(&self, _record: &Record<'_>) -> Verdict {
+        Verdict::Drop("everything".into())
     }
 }
 
@@ -168,8 +178,11 @@ impl Play {
             _ => Mood::Fair,
         };
         self.world.kept().refused_everything |= mood == Mood::RefusesEverything;
+        // Somebody tries a rule that drops everything.
+        let dry = bad && faults.chance(0.05);
+        self.world.kept().dry = dry;
         let life = faults.begin(fail, slow, crash_in);
-        let pipeline = self.pipeline(&life, bad, mood, files);
+        let pipeline = self.pipeline(&life, bad, dry, mood, files);
         let shutdown = CancellationToken::new();
         let stop = {
             let stop_in = (bad && faults.chance(0.15)).then(|| faults.below(3_000));
@@ -220,6 +233,7 @@ impl Play {
         &self,
         life: &Life,
         bad: bool,
+        dry: bool,
         mood: Mood,
         files: std::collections::VecDeque<crate::world::File>,
     ) -> Pipeline {
@@ -250,7 +264,9 @@ impl Play {
         limits.files_reading = usize::try_from(1 + faults.below(3)).unwrap();
         limits.files_awaiting = usize::try_from(1 + faults.below(5)).unwrap();
         limits.deliveries = usize::try_from(1 + faults.below(4)).unwrap();
-        limits.hold_complete = Some(usize::try_from(faults.below(1_500)).unwrap());
+        let hold = usize::try_from(faults.below(1_500)).unwrap();
+        self.world.kept().hold = hold;
+        limits.hold_complete = Some(hold);
         limits.bytes_held = 1_500 * 3 + 2_900 + usize::try_from(faults.below(6_000)).unwrap();
         let retry = RetryPolicy::default()
             .with_seed(faults.below(u64::MAX))
@@ -262,6 +278,9 @@ impl Play {
             .limits(limits)
             .read_limits(ReadLimits::default().with_record_bytes(READER_CAP))
             .retry(retry);
+        if dry {
+            builder = builder.stage(Everything).dry_run(MemoryQuarantine::new());
+        }
         if self.world.with_ledger {
             builder = builder.ledger(SimLedger {
                 life: life.clone(),

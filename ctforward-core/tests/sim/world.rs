@@ -79,6 +79,10 @@ pub(crate) struct Memory {
     pub(crate) sent_again: u64,
     /// The sink refused everything in some run.
     pub(crate) refused_everything: bool,
+    /// Files of so many inflated bytes go whole or not at all, in this run.
+    pub(crate) hold: usize,
+    /// This run is to leave nothing behind.
+    pub(crate) dry: bool,
     pub(crate) violation: Option<String>,
 }
 
@@ -114,7 +118,7 @@ impl World {
         let mut files = self.files.lock().unwrap();
         let n = faults.below(files.len() as u64);
         let old = &mut files[usize::try_from(n).unwrap()];
-        if old.state != State::Whole {
+        if old.state == State::Cut {
             return;
         }
         let mut new = file(faults, 100 + n, &mut Vec::new());
@@ -123,7 +127,10 @@ impl World {
             return;
         }
         new.key.clone_from(&old.key);
-        new.etag = format!("{}'", old.etag);
+        // What was not there may come as it was announced.
+        if old.state == State::Whole || faults.chance(0.5) {
+            new.etag = format!("{}'", old.etag);
+        }
         faults.tell(&format!("{} is rewritten", new.key));
         let mut kept = self.kept();
         let kept = &mut *kept;
@@ -145,6 +152,13 @@ impl World {
 
     /// The sink takes a record; `said` is whether the sender will hear of it.
     pub(crate) fn take(&self, key: &str, offset: u64, bytes: Bytes, said: bool) {
+        let hold = self.kept().hold;
+        let cut = |f: &File| f.key == key && f.state == State::Cut && f.stored.len() <= hold;
+        if self.files().iter().any(cut) {
+            self.violated(format!(
+                "records of {key} were sent, which is cut and small"
+            ));
+        }
         let name = (key.to_owned(), offset);
         let mut kept = self.kept();
         let run = kept.run;
@@ -167,6 +181,9 @@ impl World {
     pub(crate) fn acknowledge(&self, key: &str) {
         if let Err(why) = self.is_decided(key) {
             self.violated(format!("{key} was acknowledged, but {why}"));
+        }
+        if self.kept().dry {
+            self.violated(format!("{key} was acknowledged by a dry run"));
         }
         if self.with_ledger && !self.kept().rows.contains_key(key) {
             self.violated(format!(

@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
 use super::breaker::Answer;
@@ -22,7 +22,8 @@ struct Shared {
     denied: Denied,
     state: Mutex<State>,
     /// Told after every change that may let somebody go, or send somebody away.
-    changed: watch::Sender<()>,
+    /// Wakes whoever waits, in the order of their coming: the same run is the same again.
+    changed: Notify,
     /// Held by the first in the queue; the others wait for it in their order.
     first: Semaphore,
 }
@@ -44,7 +45,7 @@ impl Pacer {
             shared: Arc::new(Shared {
                 denied: policy.denied,
                 state: Mutex::new(State::new(policy)),
-                changed: watch::Sender::new(()),
+                changed: Notify::new(),
                 first: Semaphore::new(1),
             }),
         };
@@ -62,7 +63,7 @@ impl Pacer {
         let done = change(&mut state);
         state.meter();
         drop(state);
-        self.shared.changed.send_replace(());
+        self.shared.changed.notify_waiters();
         done
     }
 
@@ -72,16 +73,17 @@ impl Pacer {
     ///
     /// Ask before each GET. Cancel-safe.
     pub async fn admits(&self) {
-        let mut changed = self.shared.changed.subscribe();
         loop {
-            changed.borrow_and_update();
+            let changed = self.shared.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
             let admitted = self.state().admit();
             let Err(again_at) = admitted else {
                 return;
             };
             tokio::select! {
                 biased;
-                _ = changed.changed() => {}
+                () = changed => {}
                 () = until(again_at) => {}
             }
         }
@@ -136,23 +138,26 @@ impl Pacer {
     pub(super) async fn enter(&self, batch: &Batch) -> Result<Slot> {
         let _waiting = Waiting::new(self);
         let hold_until = batch.hold_until();
-        let mut changed = self.shared.changed.subscribe();
         let first = self.shared.first.acquire();
         tokio::pin!(first);
         let _first = loop {
-            changed.borrow_and_update();
+            let changed = self.shared.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
             if let Some(error) = self.state().in_vain(hold_until) {
                 return Err(error);
             }
             tokio::select! {
                 biased;
                 first = &mut first => break first,
-                _ = changed.changed() => {}
+                () = changed => {}
                 () = until(hold_until) => return Err(out_of_time()),
             }
         };
         loop {
-            changed.borrow_and_update();
+            let changed = self.shared.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
             let turn = self.state().turn(batch.bytes(), hold_until);
             let wait = match turn {
                 Turn::Go(probe) => {
@@ -169,7 +174,7 @@ impl Pacer {
             };
             tokio::select! {
                 biased;
-                _ = changed.changed() => {}
+                () = changed => {}
                 () = until(wait) => {}
                 () = until(hold_until) => return Err(out_of_time()),
             }

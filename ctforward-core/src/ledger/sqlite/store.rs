@@ -151,7 +151,9 @@ impl<'c> Store<'c> {
             });
         };
         let finished = known.state != IN_PROGRESS;
-        if finished && !rewritten(known.resume.etag.as_deref(), known.resume.size, &object) {
+        let quarantined = known.state == QUARANTINED;
+        let (etag, size) = (known.resume.etag.as_deref(), known.resume.size);
+        if finished && !rewritten(etag, size, quarantined, &object) {
             return Ok(Claim::Delivered);
         }
         if let Some(lease) = known.lease

@@ -6,7 +6,7 @@ use crate::event::scan::{Elements, Item, Members, Step, text};
 
 /// Objects and arrays on a path are entered so deep; a record that goes deeper
 /// there cannot be followed.
-const DEPTH: usize = 64;
+const DEPTH: usize = 16;
 
 /// Named paths as a tree of keys.
 #[derive(Clone, Debug)]

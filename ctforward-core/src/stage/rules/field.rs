@@ -6,7 +6,7 @@ use crate::event::Record;
 use crate::event::scan::{Elements, Item, Members, Step, key_match, text};
 
 /// Arrays within arrays are entered so deep; below that a field is in doubt.
-const DEPTH: usize = 64;
+const DEPTH: usize = 16;
 
 /// A field with more values than these is in doubt: what a record can make a
 /// filter hold is bounded.
