@@ -13,6 +13,11 @@ use crate::support::{gzip, write};
 /// The text by which the stand-in knows the record that it refuses.
 pub const REFUSED: &str = "kill-refused-marker";
 
+/// Whether the stand-in refuses this record.
+pub fn is_refused(record: &[u8]) -> bool {
+    String::from_utf8_lossy(record).contains(REFUSED)
+}
+
 /// Numbers from a seed (`SplitMix64`).
 pub struct Rng(pub u64);
 
@@ -95,6 +100,14 @@ impl Bucket {
         (count(false), count(true))
     }
 
+    /// Elements that are in it more than once.
+    pub fn twice(&self) -> HashSet<&[u8]> {
+        let elements = self.files.iter().flat_map(|file| &file.elements);
+        let mut once = HashSet::new();
+        let elements = elements.map(|(_, bytes)| bytes.as_slice());
+        elements.filter(|bytes| !once.insert(*bytes)).collect()
+    }
+
     /// What may be sent: a small file that is cut goes to quarantine as a whole.
     fn sendable(&self) -> HashSet<&[u8]> {
         let sent = self.files.iter().filter(|file| !file.cut || file.streams);
@@ -153,11 +166,7 @@ impl Bucket {
         let ours = self.sendable();
         arrived
             .keys()
-            .filter(|line| {
-                !ours.contains(&line[..])
-                    || !line.starts_with(b"{")
-                    || String::from_utf8_lossy(line).contains(REFUSED)
-            })
+            .filter(|line| !ours.contains(&line[..]) || !line.starts_with(b"{") || is_refused(line))
             .collect()
     }
 }
