@@ -10,6 +10,8 @@
 mod bad_input;
 mod corpus;
 mod forward;
+#[cfg(unix)]
+mod kill;
 mod quarantine;
 mod rules;
 mod s3;
