@@ -8,11 +8,17 @@
 
 mod delivery;
 mod delivery_pace;
+mod duplicates;
+mod feed;
+mod fresh;
 mod oracle;
+mod outcomes;
 mod parts;
 mod pipeline;
 mod property;
 mod reader;
+mod redacted;
+mod resume;
 mod rules;
 mod rules_file;
 mod rules_json;
