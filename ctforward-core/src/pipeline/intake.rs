@@ -441,11 +441,15 @@ impl Begun {
         };
         drop(ahead);
         let end = match turn {
-            Some(_turn) => {
-                let track = Arc::clone(&track);
-                let worker = Worker::new(Arc::clone(run), track, open, named, fragment, resume);
-                worker.read().await
-            }
+            // It may have been denied while this file waited for its turn.
+            Some(_turn) => match run.buckets.closed(&track.object().id.bucket) {
+                Some(denied) => ReadEnd::Release(denied),
+                None => {
+                    let track = Arc::clone(&track);
+                    let worker = Worker::new(Arc::clone(run), track, open, named, fragment, resume);
+                    worker.read().await
+                }
+            },
             None => ReadEnd::Release(stopped()),
         };
         run.end_reading(&track, end).await;
