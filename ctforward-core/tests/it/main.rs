@@ -19,6 +19,7 @@ mod property;
 mod reader;
 mod redacted;
 mod resume;
+mod resume_property;
 mod rules;
 mod rules_file;
 mod rules_json;
