@@ -84,7 +84,6 @@ impl Run {
         let sent = tallies.iter().map(|tally| tally.sent).sum();
         self.progress.sent.fetch_add(sent, Ordering::Relaxed);
         metrics::counter!("ctforward_sent_bytes_total").increment(sent);
-        self.state().report.bytes.sent += sent;
         if is_allowed {
             self.spent(bytes, sent);
         }

@@ -451,14 +451,16 @@ impl Begun {
         };
         drop(ahead);
         let end = match turn {
-            Some(_turn) => {
-                let track = Arc::clone(&track);
-                let worker = Worker::new(Arc::clone(run), track, open, named, fragment, resume);
-                match unharmed(worker.read()).await {
-                    Ok(end) => end,
-                    Err(fault) => ReadEnd::Release(fault),
+            // It may have been denied while this file waited for its turn.
+            Some(_turn) => match run.buckets.closed(&track.object().id.bucket) {
+                Some(denied) => ReadEnd::Release(denied),
+                None => {
+                    let track = Arc::clone(&track);
+                    let worker = Worker::new(Arc::clone(run), track, open, named, fragment, resume);
+                    let read = unharmed(worker.read()).await;
+                    read.unwrap_or_else(ReadEnd::Release)
                 }
-            }
+            },
             None => ReadEnd::Release(stopped()),
         };
         run.end_reading(&track, end).await;

@@ -204,6 +204,7 @@ impl Report {
         self.records += books.records;
         self.bytes.compressed += books.compressed;
         self.bytes.inflated += books.inflated;
+        self.bytes.sent += books.sent;
         match outcome {
             Outcome::Delivered => self.files.delivered += 1,
             Outcome::Quarantined => self.files.quarantined += 1,

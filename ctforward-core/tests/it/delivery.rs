@@ -267,7 +267,8 @@ async fn an_endpoint_that_is_down_is_given_up_after_the_set_time() {
     ))
     .await;
     assert!(matches!(&report.end, End::Failed(e) if e.kind() == ErrorKind::Unavailable));
-    assert!(began.elapsed() <= Duration::from_secs(15 * 60 + 30));
+    // The last attempt may have to wait for an open breaker.
+    assert!(began.elapsed() <= Duration::from_secs(15 * 60 + 70));
     assert_eq!(report.records.undecided, 2);
     assert_eq!(log.count("accept"), 0);
 }

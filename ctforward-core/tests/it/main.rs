@@ -8,13 +8,20 @@
 
 mod delivery;
 mod delivery_pace;
+mod duplicates;
+mod feed;
+mod fresh;
 mod oracle;
+mod outcomes;
 mod parts;
 mod pipeline;
 mod property;
 mod quarantine;
 mod quarantine_redrive;
 mod reader;
+mod redacted;
+mod resume;
+mod resume_property;
 mod rules;
 mod rules_file;
 mod rules_json;

@@ -4,6 +4,8 @@
 
 #[cfg(feature = "standin")]
 mod conformance;
+#[cfg(feature = "standin")]
+mod outcomes;
 mod raw;
 mod secrets;
 mod sink;
