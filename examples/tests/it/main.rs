@@ -10,6 +10,7 @@
 mod bad_input;
 mod corpus;
 mod forward;
+mod plan;
 mod quarantine;
 mod rules;
 mod s3;
