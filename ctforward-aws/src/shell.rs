@@ -33,11 +33,13 @@ pub(crate) fn quote(word: &str) -> String {
     out
 }
 
-/// The command that restores an archived object for a week.
+/// The `aws` command that restores an archived object for a week, for people to copy.
 ///
+/// Each name from outside is one word of bash, zsh or ksh, and steers no terminal.
 /// `None` where the key looks like an address: the AWS command line would read
 /// the file it names instead of taking it as text.
-pub(crate) fn restore_command(object: &ObjectId) -> Option<String> {
+#[must_use]
+pub fn restore_command(object: &ObjectId) -> Option<String> {
     let version = object.version.as_deref();
     let words = [
         Some(object.bucket.as_str()),

@@ -61,6 +61,9 @@ pub struct Object {
     pub etag: Option<String>,
     /// Its length in bytes as stored (compressed).
     pub size: Option<u64>,
+    /// Its storage class where a listing named it: text from outside, which neither
+    /// ledger nor quarantine keeps.
+    pub storage_class: Option<String>,
 }
 
 impl Object {
@@ -71,6 +74,7 @@ impl Object {
             id,
             etag: None,
             size: None,
+            storage_class: None,
         }
     }
 
@@ -85,6 +89,13 @@ impl Object {
     #[must_use]
     pub fn with_size(mut self, size: u64) -> Self {
         self.size = Some(size);
+        self
+    }
+
+    /// The same object with its storage class.
+    #[must_use]
+    pub fn with_storage_class(mut self, class: impl Into<String>) -> Self {
+        self.storage_class = Some(class.into());
         self
     }
 }

@@ -74,7 +74,7 @@ pub struct Forward {
     /// Its token comes from the environment variable VISIONONE_INGEST_TOKEN or
     /// from --token-file. Records posted there are third-party logs; they are not
     /// documented to appear under Cloud Activity Data.
-    #[arg(long, value_name = "URL", required_unless_present_any = ["to", "dry_run"])]
+    #[arg(long, value_name = "URL", required_unless_present_any = ["to", "dry_run", "plan"])]
     pub endpoint: Option<String>,
 
     /// A file with the collector's token, which others must not be able to read.
@@ -116,6 +116,9 @@ pub struct Forward {
     /// or more than 1 % (and 100) of the last 10,000 records.
     #[arg(long)]
     pub believe_refusals: bool,
+
+    #[command(flatten)]
+    pub plan: crate::plan::PlanArgs,
 
     /// How to print what became of everything.
     #[arg(long, value_enum, default_value_t = ReportForm::Text)]

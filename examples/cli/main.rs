@@ -15,6 +15,7 @@ mod failure;
 mod forward;
 mod inspect;
 mod ledger;
+mod plan;
 mod quarantine;
 mod rules;
 mod sources;

@@ -19,6 +19,7 @@ mod failure;
 mod forward;
 mod inspect;
 mod ledger;
+mod plan;
 mod quarantine;
 mod rules;
 mod sources;

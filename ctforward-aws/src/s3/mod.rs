@@ -13,6 +13,7 @@ mod source;
 mod stats;
 mod walk;
 
+pub use crate::shell::restore_command;
 pub use builder::S3SourceBuilder;
 pub use client::{PlainHttp, client};
 pub use reader::{S3Reader, S3ReaderBuilder};
@@ -29,9 +30,35 @@ pub fn bare_etag(etag: &str) -> &str {
         .unwrap_or(etag)
 }
 
+/// Whether objects of this storage class must be restored before they can be read.
+///
+/// What Intelligent-Tiering keeps in its archive tiers shows as `INTELLIGENT_TIERING`
+/// in a listing and is not known by it, nor is an object that was restored already.
+#[must_use]
+pub fn needs_restore(storage_class: &str) -> bool {
+    // GLACIER_IR is read at once.
+    matches!(storage_class, "GLACIER" | "DEEP_ARCHIVE")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::bare_etag;
+    use super::{bare_etag, needs_restore};
+
+    #[test]
+    fn two_storage_classes_need_a_restore() {
+        for class in ["GLACIER", "DEEP_ARCHIVE"] {
+            assert!(needs_restore(class), "{class}");
+        }
+        for class in [
+            "STANDARD",
+            "GLACIER_IR",
+            "INTELLIGENT_TIERING",
+            "glacier",
+            "",
+        ] {
+            assert!(!needs_restore(class), "{class}");
+        }
+    }
 
     #[test]
     fn an_etag_loses_its_own_quotes_only() {

@@ -26,6 +26,7 @@ pub(crate) struct Found {
     pub(crate) key: String,
     pub(crate) etag: Option<String>,
     pub(crate) size: Option<u64>,
+    pub(crate) class: Option<String>,
 }
 
 /// A page, decoded.
@@ -130,6 +131,7 @@ fn decode(output: ListObjectsV2Output) -> Result<Page> {
             key: text(key)?,
             etag: object.e_tag.map(|e| super::bare_etag(&e).to_owned()),
             size: object.size.and_then(|n| u64::try_from(n).ok()),
+            class: object.storage_class.map(|class| class.as_str().to_owned()),
         });
     }
     for folder in output.common_prefixes.unwrap_or_default() {
@@ -226,6 +228,7 @@ mod tests {
             key: "a+b".to_owned(),
             etag: Some("e".to_owned()),
             size: None,
+            class: None,
         };
         assert_eq!(page.objects, [found]);
         let page = decode(plain.encoding_type(EncodingType::Url).build()).unwrap();

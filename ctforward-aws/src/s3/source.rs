@@ -100,6 +100,7 @@ impl S3Source {
         let mut object = Object::new(id);
         object.etag = found.etag;
         object.size = found.size;
+        object.storage_class = found.class;
         Intake::File(LogFile::new(object, open, Box::new(NoReceipt)))
     }
 }

@@ -28,6 +28,7 @@ fn list(keys: &BTreeSet<String>, request: &Request<'_>, page_size: usize) -> Pag
                 key: entry.clone(),
                 etag: None,
                 size: Some(1),
+                class: None,
             });
         } else {
             page.folders.push(entry.clone());
@@ -343,6 +344,7 @@ fn a_listing_out_of_order_is_refused_where_the_order_matters() {
         key: format!("r/{key}"),
         etag: None,
         size: None,
+        class: None,
     };
     let page = || Page {
         objects: vec![found("b"), found("a")],

@@ -8,7 +8,7 @@ use ctforward_aws::S3Source;
 use ctforward_core::key::Kind;
 use ctforward_core::{ErrorKind, Intake, Source};
 
-use crate::server::{Reply, Server, list};
+use crate::server::{Do, Reply, Server, list};
 use crate::{BUCKET, assert_same, client_for, drain, within};
 
 fn key(account: &str, region: &str, day: u8, minute: u8) -> String {
@@ -192,7 +192,7 @@ async fn a_cancelled_call_loses_nothing() {
     let server = Server::start(move |asked| {
         let mut reply = list(&bucket(), asked);
         let wait = std::time::Duration::from_millis(3);
-        reply.body.insert(0, crate::server::Do::Wait(wait));
+        reply.body.insert(0, Do::Wait(wait));
         reply
     })
     .await;
@@ -318,4 +318,34 @@ async fn settings_that_cannot_be_meant_are_refused() {
             .build()
             .is_ok()
     );
+}
+
+#[tokio::test]
+async fn the_storage_class_is_the_listings() {
+    let keys: BTreeMap<String, u64> = [("a".to_owned(), 1), ("b".to_owned(), 2)].into();
+    let server = Server::start(move |asked| {
+        let page = list(&keys, asked);
+        let body: Vec<u8> = page
+            .body
+            .iter()
+            .flat_map(|step| match step {
+                Do::Send(bytes) => bytes.to_vec(),
+                _ => Vec::new(),
+            })
+            .collect();
+        let class = "<Size>2</Size><StorageClass>DEEP_ARCHIVE</StorageClass>";
+        let xml = String::from_utf8(body)
+            .unwrap()
+            .replace("<Size>2</Size>", class);
+        Reply::new(200, xml).with("content-type", "application/xml")
+    })
+    .await;
+    let mut source = S3Source::builder(client_for(&server.url), BUCKET)
+        .build()
+        .unwrap();
+    let mut classes = Vec::new();
+    while let Some(Intake::File(file)) = within(source.next()).await.unwrap() {
+        classes.push(file.object.storage_class);
+    }
+    assert_eq!(classes, [None, Some("DEEP_ARCHIVE".to_owned())]);
 }

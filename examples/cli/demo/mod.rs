@@ -2,7 +2,7 @@
 
 mod bucket;
 mod check;
-mod random;
+pub mod random;
 mod records;
 mod search;
 mod server;

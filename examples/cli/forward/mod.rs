@@ -24,6 +24,7 @@ use crate::args::{Forward, ReportForm, Select, Tune};
 use crate::books::{Kept, conclude, grouped, text};
 use crate::console::{Console, Naming};
 use crate::failure::Failure;
+use crate::plan;
 use crate::sources::{self, Narrow, Place};
 use crate::times;
 
@@ -53,6 +54,10 @@ pub async fn run(args: Forward) -> Result<ExitCode, Failure> {
     let window = Window::of(&args.select, &console, &zone)?;
     give_up_after(&args.tune)?;
     check(&args.select, &args.tune)?;
+    if args.plan.plan {
+        let keys = window.keys(&args.select);
+        return plan::run(&args, &places, &keys, (window.since, window.until)).await;
+    }
     let shape = Shape::of(&args.shape, &places)?;
     let day = Day::of(&args)?;
     // The sink outlives a day: what it writes is one file.

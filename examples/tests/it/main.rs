@@ -12,6 +12,7 @@ mod corpus;
 mod forward;
 #[cfg(unix)]
 mod kill;
+mod plan;
 mod quarantine;
 mod rules;
 mod s3;

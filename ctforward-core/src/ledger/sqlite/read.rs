@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, named_params};
+use rusqlite::{Connection, OptionalExtension as _, named_params};
 
 use super::fault::{self, unfit};
 use super::file::LedgerFile;
@@ -10,6 +10,8 @@ use super::row::{COLUMNS, LedgerRow, RowState};
 use super::schema::{Access, Found, connect, identify};
 use super::status::LedgerStatus;
 use crate::error::Result;
+use crate::ledger::rewritten;
+use crate::object::Object;
 
 /// Which rows to read.
 #[derive(Clone, Debug, Default)]
@@ -116,6 +118,31 @@ impl LedgerReader {
     pub fn newest(&self, limit: u32, filter: &RowFilter) -> Result<Vec<LedgerRow>> {
         let order = "coalesce(accepted_at, claimed_at) DESC, bucket, key";
         self.select(order, ("", ""), limit, filter)
+    }
+
+    /// The state of an object's row; `None` where it has none, or was finished with
+    /// another ETag or size and so would begin anew. What is finished for this object
+    /// would not be read again.
+    ///
+    /// # Errors
+    /// What kept the row from being read.
+    pub fn state(&self, object: &Object) -> Result<Option<RowState>> {
+        const SQL: &str = "SELECT state, etag, size FROM files WHERE bucket = ?1 AND key = ?2";
+        let read = || -> rusqlite::Result<Option<RowState>> {
+            let mut statement = self.connection.prepare(SQL)?;
+            let row = statement.query_row((&object.id.bucket, &object.id.key), |row| {
+                let size = row.get::<_, Option<i64>>(2)?.map(i64::cast_unsigned);
+                Ok((row.get(0)?, row.get::<_, Option<String>>(1)?, size))
+            });
+            let Some((state, etag, size)) = row.optional()? else {
+                return Ok(None);
+            };
+            let state = RowState::from_number(state);
+            let finished = state != RowState::InProgress;
+            let stale = finished && rewritten(etag.as_deref(), size, object);
+            Ok((!stale).then_some(state))
+        };
+        read().map_err(fault::sqlite)
     }
 
     fn select(

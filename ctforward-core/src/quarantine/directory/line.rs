@@ -170,6 +170,7 @@ pub(super) fn entry(line: &[u8]) -> Option<QuarantineEntry> {
             },
             etag: body.etag,
             size: body.size,
+            storage_class: None,
         },
         offset: body.offset,
         reason: Reason::named(&body.reason)?,

@@ -143,3 +143,40 @@ async fn the_status_adds_up_and_an_unbalanced_row_shows() {
     let status = reader.status().unwrap();
     assert_eq!((status.unbalanced, status.balanced()), (2, false));
 }
+
+#[tokio::test]
+async fn a_row_answers_for_the_object_as_it_is_now() {
+    let (_folder, path) = place();
+    let ledger = SqliteLedger::open(&path).unwrap();
+    for (key, quarantined) in [("done", false), ("kept", true)] {
+        let object = object(key).with_size(5);
+        let (ticket, _) = granted(&ledger, &object).await;
+        let mut finished = delivered(1);
+        finished.quarantined = quarantined;
+        ledger.finish(&ticket, &object, &finished).await.unwrap();
+    }
+    granted(&ledger, &object("begun")).await;
+    let reader = LedgerReader::open(&path).unwrap();
+    let state = |object: &Object| reader.state(object).unwrap();
+    assert_eq!(state(&object("done")), Some(RowState::Delivered));
+    assert_eq!(state(&object("kept")), Some(RowState::Quarantined));
+    assert_eq!(state(&object("begun")), Some(RowState::InProgress));
+    assert_eq!(
+        state(&object("begun").with_etag("e2")),
+        Some(RowState::InProgress)
+    );
+    assert_eq!(state(&object("Done")), None);
+    let elsewhere = Object::new(ObjectId::new("other", "done"));
+    assert_eq!(state(&elsewhere), None);
+    // As a claim has it: what is not known is no difference.
+    let unknown = Object::new(ObjectId::new("bucket", "done"));
+    assert_eq!(state(&unknown), Some(RowState::Delivered));
+    let changed = [object("done").with_etag("e2"), object("done").with_size(6)];
+    for object in &changed {
+        assert_eq!(state(object), None);
+    }
+    // Asking changed nothing; a claim begins it anew.
+    assert_eq!(state(&unknown), Some(RowState::Delivered));
+    granted(&ledger, &changed[1]).await;
+    assert_eq!(state(&changed[1]), Some(RowState::InProgress));
+}
