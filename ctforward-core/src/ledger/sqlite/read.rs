@@ -139,7 +139,8 @@ impl LedgerReader {
             };
             let state = RowState::from_number(state);
             let finished = state != RowState::InProgress;
-            let stale = finished && rewritten(etag.as_deref(), size, object);
+            let quarantined = state == RowState::Quarantined;
+            let stale = finished && rewritten(etag.as_deref(), size, quarantined, object);
             Ok((!stale).then_some(state))
         };
         read().map_err(fault::sqlite)
