@@ -148,3 +148,53 @@ async fn a_quarantine_that_forgets_when_it_is_closed_is_caught() {
     let findings = testing::quarantine::check_reopened(make, forgets, read).await;
     assert_caught("forgetting", &findings, "opening anew");
 }
+
+mod directory {
+    use std::path::PathBuf;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use ctforward_core::QuarantineEntry;
+    use ctforward_core::quarantine::{DirectoryQuarantine, Filter};
+    use ctforward_core::testing;
+
+    async fn open(path: PathBuf) -> DirectoryQuarantine {
+        DirectoryQuarantine::open(path).await.unwrap()
+    }
+
+    async fn read(quarantine: &DirectoryQuarantine) -> Vec<QuarantineEntry> {
+        let mut entries = quarantine.entries(Filter::default());
+        let mut all = Vec::new();
+        while let Some(stored) = entries.next().await.unwrap() {
+            all.push(stored.entry);
+        }
+        all
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn the_quarantine_in_a_folder_conforms() {
+        let folder = tempfile::tempdir().unwrap();
+        let next = AtomicU64::new(0);
+        let path = || {
+            let n = next.fetch_add(1, Ordering::Relaxed);
+            folder.path().join(format!("q{n}"))
+        };
+        testing::quarantine::check(async || open(path()).await, read)
+            .await
+            .assert();
+        // Each is closed by dropping it; the one that follows finds what it left.
+        let last = std::sync::Mutex::new(PathBuf::new());
+        let make = async || {
+            let path = path();
+            last.lock().unwrap().clone_from(&path);
+            open(path).await
+        };
+        let reopen = async |quarantine| {
+            drop(quarantine);
+            let path = last.lock().unwrap().clone();
+            open(path).await
+        };
+        testing::quarantine::check_reopened(make, reopen, read)
+            .await
+            .assert();
+    }
+}
