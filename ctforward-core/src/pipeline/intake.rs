@@ -83,7 +83,8 @@ impl Pipeline {
         run.tasks.close();
         run.tasks.wait().await;
         let report = report(&run, began);
-        drop(helpers);
+        // Behind this nothing of the run holds on to its parts.
+        helpers.end().await;
         report
     }
 }
@@ -181,6 +182,16 @@ impl Helpers {
         linger.abort();
         // That it was ended is what it answers.
         let _ = linger.await;
+    }
+}
+
+impl Helpers {
+    /// Ends them all.
+    async fn end(mut self) {
+        for task in self.tasks.iter_mut().filter(|task| !task.is_finished()) {
+            task.abort();
+            let _ = task.await;
+        }
     }
 }
 

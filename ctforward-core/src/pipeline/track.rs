@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::Instant;
 
 use super::batcher::Tally;
@@ -24,6 +24,8 @@ pub(super) struct Track {
     pub(super) since: Timestamp,
     /// One ledger call at a time, so that an older mark never follows a newer one.
     pub(super) marking: tokio::sync::Mutex<()>,
+    /// Told whenever a batch decided some of its records.
+    settled: Notify,
     state: Mutex<State>,
 }
 
@@ -109,6 +111,7 @@ impl Track {
             ticket,
             since,
             marking: tokio::sync::Mutex::new(()),
+            settled: Notify::new(),
             state: Mutex::new(State {
                 object: Arc::new(object),
                 books: FileBooks::default(),
@@ -157,6 +160,19 @@ impl Track {
     /// Whether it was not closed yet.
     pub(super) fn is_open(&self) -> bool {
         self.state().open.is_some()
+    }
+
+    /// Whether the element at `offset` lies so many bytes beyond the low-water mark,
+    /// and nothing says yet that it will not move.
+    pub(super) fn is_ahead(&self, offset: u64, bytes: u64) -> bool {
+        let state = self.state();
+        let mark = state.water.mark().low_water.max(state.resumed.low_water);
+        state.failure.is_none() && offset.saturating_sub(mark) > bytes
+    }
+
+    /// Waits for a batch to decide some of its records.
+    pub(super) async fn settled(&self) {
+        self.settled.notified().await;
     }
 
     /// Whether something already left records of it undecided.
@@ -232,6 +248,7 @@ impl Track {
             state.failure = tally.error;
         }
         state.water.settled(batch, decided);
+        self.settled.notify_one();
         state.close(self)
     }
 

@@ -178,6 +178,9 @@ impl Worker {
                 if let Some(error) = self.track.failed() {
                     break ReadEnd::Release(error);
                 }
+                if self.streaming {
+                    self.keep_near().await;
+                }
                 if !self.streaming && inflated > self.run.hold_complete as u64 {
                     self.streaming = true;
                     if let Err(error) = self.let_go().await {
@@ -203,6 +206,23 @@ impl Worker {
         match self.fragment {
             Some(place) => place + offset.saturating_sub(FRAGMENT.0.len() as u64),
             None => offset,
+        }
+    }
+
+    /// Waits while what was handed on lies far beyond the low-water mark: were the
+    /// process to die, all of it would be sent again.
+    async fn keep_near(&self) {
+        let bytes = self.run.limits.bytes_held as u64;
+        while self.track.ticket().is_some() && self.track.is_ahead(self.dealt_with, bytes) {
+            // What holds the mark back may lie in the open batch.
+            if let Some(sealed) = self.run.batcher.take_if(|_| true) {
+                self.run.dispatch(sealed);
+            }
+            tokio::select! {
+                biased;
+                () = self.run.stop.cancelled() => return,
+                () = self.track.settled() => {}
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use ctforward_core::ledger::{LedgerReader, SqliteLedger};
@@ -87,8 +88,16 @@ impl Memory {
 
     /// Writes what is still to be written.
     pub async fn close(self) {
-        if let Some(ledger) = self.ledger.and_then(Arc::into_inner) {
-            ledger.close().await;
+        let Some(mut ledger) = self.ledger else {
+            return;
+        };
+        // A task that was ended may hold on to it for a moment.
+        for _ in 0..200 {
+            match Arc::try_unwrap(ledger) {
+                Ok(ledger) => return ledger.close().await,
+                Err(shared) => ledger = shared,
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 }
