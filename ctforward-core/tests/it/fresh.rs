@@ -59,6 +59,8 @@ async fn each_account_and_region_is_noted_with_its_latest_event_once_its_file_is
             .replace("us-east-1", region)
     };
     let timed = |time: &str| document(&[format!(r#"{{"eventTime":"{time}"}}"#), "{}".to_owned()]);
+    let lone = at("444444444444", "us-east-2", 1);
+    let lone = lone.rsplit('/').next().unwrap();
     let denied = file(&at("3", "us-east-1", 1), timed("2026-03-01T09:00:00Z"));
     let others = [
         file(
@@ -71,14 +73,7 @@ async fn each_account_and_region_is_noted_with_its_latest_event_once_its_file_is
         ),
         file(&at("222222222222", "us-east-1", 1), timed("soon")),
         // Named by itself, wherever it lies.
-        file(
-            &at("444444444444", "us-east-2", 1)
-                .rsplit('/')
-                .next()
-                .unwrap()
-                .to_owned(),
-            timed("2026-03-01T11:00:00Z"),
-        ),
+        file(lone, timed("2026-03-01T11:00:00Z")),
         file("who-knows.json", timed("2026-03-01T12:00:00Z")),
         denied.fails([ctforward_core::ErrorKind::Unauthorized]),
     ];

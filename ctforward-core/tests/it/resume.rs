@@ -160,6 +160,28 @@ async fn a_second_run_goes_on_where_the_first_one_stopped_and_the_row_has_the_wh
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_third_run_goes_on_behind_what_two_others_decided() {
+    let story = Story::new();
+    let stop = |call: usize, _: &Batch| (call >= 4).then(|| no(ErrorKind::Unauthorized)).flatten();
+    let at = offsets(&story.document, &story.all);
+    let mut decided = 0;
+    for _ in 0..2 {
+        let report = story.run(story.file(), stop).await;
+        assert_eq!(report.records.resumed, decided);
+        decided += report.records.accepted;
+        let mark = resume(&story.ledger).await.mark;
+        let below = at.iter().filter(|at| **at < mark.low_water).count() as u64;
+        assert_eq!((below, mark.records.read), (decided, decided));
+    }
+    let report = story.run(story.file(), |_, _| None).await;
+    assert_eq!(report.records.resumed, decided);
+    let row = story.ledger.finished("bucket", &key(1)).unwrap();
+    assert_eq!(row.books.records.accepted, 400);
+    assert!(row.books.records.balanced());
+    assert_eq!(story.taken().len(), 400);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_file_that_was_rewritten_meanwhile_is_read_from_its_first_byte() {
     let story = Story::new();
     let stop = |call: usize, _: &Batch| (call >= 5).then(|| no(ErrorKind::Config)).flatten();
