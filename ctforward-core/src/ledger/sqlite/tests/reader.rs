@@ -156,6 +156,12 @@ async fn a_row_answers_for_the_object_as_it_is_now() {
         ledger.finish(&ticket, &object, &finished).await.unwrap();
     }
     granted(&ledger, &object("begun")).await;
+    // It was archived when it was asked for, and nothing of it was read.
+    let missed = Object::new(ObjectId::new("bucket", "missed"));
+    let (ticket, _) = granted(&ledger, &missed).await;
+    let mut finished = delivered(0);
+    finished.quarantined = true;
+    ledger.finish(&ticket, &missed, &finished).await.unwrap();
     let reader = LedgerReader::open(&path).unwrap();
     let state = |object: &Object| reader.state(object).unwrap();
     assert_eq!(state(&object("done")), Some(RowState::Delivered));
@@ -166,6 +172,7 @@ async fn a_row_answers_for_the_object_as_it_is_now() {
         Some(RowState::InProgress)
     );
     assert_eq!(state(&object("Done")), None);
+    assert_eq!(state(&object("missed")), None);
     let elsewhere = Object::new(ObjectId::new("other", "done"));
     assert_eq!(state(&elsewhere), None);
     // As a claim has it: what is not known is no difference.
