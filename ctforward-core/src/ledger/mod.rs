@@ -209,7 +209,8 @@ pub struct Finished {
     /// Whether the whole file went to quarantine, or its end did.
     pub quarantined: bool,
     /// Its books over all runs: what an earlier run decided is counted as that run
-    /// decided it, and nothing is `resumed`.
+    /// decided it, and nothing is `resumed`. Its bytes are those of the run that
+    /// finished it.
     pub books: FileBooks,
     /// SHA-256 of the inflated file, where it was asked for.
     pub sha256: Option<[u8; 32]>,

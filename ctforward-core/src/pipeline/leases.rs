@@ -61,7 +61,8 @@ pub(super) async fn keep(run: Arc<Run>) {
             }
             let ledger = Arc::clone(&ledger);
             under_way.spawn(async move {
-                let Some(ticket) = track.ticket().filter(|_| track.is_open()) else {
+                // Also while it is being closed: that may take its time.
+                let Some(ticket) = track.ticket() else {
                     return;
                 };
                 match ledger.renew(ticket, lease).await {

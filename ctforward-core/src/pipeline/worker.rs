@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 
 use super::freshness::event_seconds;
 use super::held::{Bad, Element, Held, Line};
@@ -76,11 +77,18 @@ impl Worker {
             attempt += 1;
             // An object that was announced may be a moment late.
             let again = error.is_retryable() || error.kind() == ErrorKind::NotFound;
+            let pause = match error.retry() {
+                crate::Retry::After(told) => told,
+                _ => self.run.pause(attempt),
+            };
+            let then = Instant::now().checked_add(pause);
+            // What cannot be held so long is given back, and comes again.
+            let hold_until = self.track.hold_until();
+            let held = hold_until.is_none_or(|until| then.is_some_and(|then| then < until));
+            if again && !held {
+                return self.give_back(error);
+            }
             if again && attempt <= self.run.limits.read_retries && !self.run.stop.is_cancelled() {
-                let pause = match error.retry() {
-                    crate::Retry::After(told) => told,
-                    _ => self.run.pause(attempt),
-                };
                 tracing::debug!(%error, attempt, ?pause, "a file is read again");
                 tokio::select! {
                     biased;

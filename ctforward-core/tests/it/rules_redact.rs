@@ -163,8 +163,8 @@ fn hostile_records() {
 #[test]
 fn what_cannot_be_followed_is_unsure() {
     let deep = |n: usize| format!("{{\"a\":{}1{}}}", "[".repeat(n), "]".repeat(n));
-    assert!(redact(&["a.b"], &deep(60)).is_some());
-    assert_eq!(redact(&["a.b"], &deep(65)), None);
+    assert!(redact(&["a.b"], &deep(12)).is_some());
+    assert_eq!(redact(&["a.b"], &deep(20)), None);
     assert_eq!(redact(&["a.b"], &deep(100_000)), None);
     // Depth beside the path costs nothing.
     assert_eq!(redact(&["b"], &deep(100_000)), Some(deep(100_000)));
