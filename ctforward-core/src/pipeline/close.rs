@@ -199,6 +199,27 @@ impl Run {
         self.enter(id, &books, accepted.map(|()| Outcome::Skipped(why)));
     }
 
+    /// Hands to the metrics recorder what only time changes.
+    pub(super) fn meter(&self) {
+        self.progress.meter_oldest();
+        let now = Timestamp::now();
+        let state = self.state();
+        let seen = &state.last_seen;
+        let known = seen.rows().len();
+        let silent = seen.silent(now, self.limits.silent_after);
+        let oldest = seen
+            .oldest()
+            .map(|(_, _, seen)| seen.event.unwrap_or(seen.finished));
+        drop(state);
+        let age = oldest.map_or(0, |oldest| (now.as_second() - oldest.as_second()).max(0));
+        #[allow(clippy::cast_precision_loss, reason = "counts and ages")]
+        {
+            metrics::gauge!("ctforward_account_regions").set(known as f64);
+            metrics::gauge!("ctforward_account_regions_silent").set(silent as f64);
+            metrics::gauge!("ctforward_account_regions_oldest_seconds").set(age as f64);
+        }
+    }
+
     /// Notes that a file of some account and region was finished.
     fn was_seen(&self, key: &str, event: Option<Timestamp>) {
         let (account, region) = match LogKey::parse(key) {

@@ -26,6 +26,9 @@ use crate::object::{Object, ObjectId};
 use crate::quarantine::{Kept, QuarantineEntry, Reason};
 use crate::source::{Intake, LogFile};
 
+/// How often what only time changes is handed to the metrics recorder.
+const METERED: Duration = Duration::from_secs(15);
+
 /// Files that are asked of the ledger while others are read.
 const CLAIMED_AHEAD: usize = 64;
 
@@ -82,6 +85,7 @@ impl Pipeline {
         run.handed_in();
         run.tasks.close();
         run.tasks.wait().await;
+        run.meter();
         let report = report(&run, began);
         // Behind this nothing of the run holds on to its parts.
         helpers.end().await;
@@ -131,7 +135,7 @@ fn report(run: &Run, began: Instant) -> Report {
 /// Tasks that run beside the intake, and end with it.
 struct Helpers {
     run: Arc<Run>,
-    tasks: [tokio::task::JoinHandle<()>; 3],
+    tasks: [tokio::task::JoinHandle<()>; 4],
 }
 
 impl Helpers {
@@ -168,9 +172,18 @@ impl Helpers {
             })
         };
         let leases = tokio::spawn(leases::keep(Arc::clone(run)));
+        let meter = {
+            let run = Arc::clone(run);
+            tokio::spawn(async move {
+                loop {
+                    tokio::time::sleep(METERED).await;
+                    run.meter();
+                }
+            })
+        };
         Self {
             run: Arc::clone(run),
-            tasks: [stopper, linger, leases],
+            tasks: [stopper, linger, leases, meter],
         }
     }
 }
@@ -178,7 +191,7 @@ impl Helpers {
 impl Helpers {
     /// Ends the task that sends batches that lingered; it stops only where it waits.
     async fn end_linger(&mut self) {
-        let [_, linger, _] = &mut self.tasks;
+        let [_, linger, ..] = &mut self.tasks;
         linger.abort();
         // That it was ended is what it answers.
         let _ = linger.await;

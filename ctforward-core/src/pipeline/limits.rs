@@ -33,6 +33,9 @@ pub struct PipelineLimits {
     /// exceed them, and the run stops in good order. What a batch sends in vain
     /// is not counted. `None`, the default, sets no limit.
     pub sent_bytes: Option<u64>,
+    /// An account and region of which nothing was heard for so long is counted as
+    /// silent in the metrics. Default 24 hours.
+    pub silent_after: Duration,
     /// How often a file is opened again after a failure that may pass. Default 4.
     pub read_retries: u32,
 }
@@ -49,6 +52,7 @@ impl Default for PipelineLimits {
             drain: Duration::from_secs(25),
             lease: Duration::from_secs(10 * 60),
             sent_bytes: None,
+            silent_after: Duration::from_secs(24 * 60 * 60),
             read_retries: 4,
         }
     }

@@ -161,11 +161,13 @@ impl Progress {
     pub(super) fn waits(&self, since: Option<Timestamp>) {
         let oldest = since.map_or(0, Timestamp::as_second);
         self.oldest.store(oldest, Ordering::Relaxed);
-        let age = since.map_or(0, |since| {
-            (Timestamp::now().as_second() - since.as_second()).max(0)
-        });
+    }
+
+    pub(super) fn meter_oldest(&self) {
+        let since = self.oldest_undelivered();
+        let age = since.map_or(0, |since| Timestamp::now().as_second() - since.as_second());
         #[allow(clippy::cast_precision_loss, reason = "an age in seconds")]
-        metrics::gauge!("ctforward_oldest_undelivered_seconds").set(age as f64);
+        metrics::gauge!("ctforward_oldest_undelivered_seconds").set(age.max(0) as f64);
     }
 
     /// Whether the source has no more files, so that `files_seen` is their number.
