@@ -1,4 +1,5 @@
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::hash_map::{Entry, HashMap};
+use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -7,15 +8,28 @@ use super::identity::{ById, Identity};
 use crate::ledger::Seen;
 
 /// The accepted records that are remembered: bounded in number and in time.
+///
+/// A table of a hundred thousand entries is not in the processor's cache, so that
+/// each look into it counts; nearly every name has one record, and one look tells
+/// all of it.
 #[derive(Debug)]
 pub(crate) struct Window {
     most: usize,
     age: Duration,
     /// In the order in which they were accepted.
     order: VecDeque<Seen>,
-    whole: HashSet<Identity, ById>,
-    /// How many of `whole` have this name.
-    names: HashMap<[u8; 16], u32, ById>,
+    names: HashMap<[u8; 16], Known, ById>,
+    /// Records whose name has another record in `names`.
+    others: HashSet<Identity, ById>,
+}
+
+/// What is remembered of one name.
+#[derive(Debug)]
+struct Known {
+    /// The first record accepted, until it is forgotten.
+    first: Option<[u8; 16]>,
+    /// How many records of this name are in `others`.
+    others: u32,
 }
 
 /// How a record stands to those that were accepted.
@@ -34,8 +48,8 @@ impl Window {
             most,
             age,
             order: VecDeque::new(),
-            whole: HashSet::default(),
             names: HashMap::default(),
+            others: HashSet::default(),
         }
     }
 
@@ -48,26 +62,41 @@ impl Window {
 
     pub(crate) fn standing(&mut self, identity: &Identity, now: Timestamp) -> Standing {
         self.forget(now);
-        if self.whole.contains(identity) {
-            Standing::Duplicate
-        } else if self.names.contains_key(&identity.id) {
-            Standing::Conflicting
-        } else {
-            Standing::New
+        match self.names.get(&identity.id) {
+            None => Standing::New,
+            Some(known) if known.first == Some(identity.content) => Standing::Duplicate,
+            Some(known) if known.others > 0 && self.others.contains(identity) => {
+                Standing::Duplicate
+            }
+            Some(_) => Standing::Conflicting,
         }
     }
 
     /// A record was accepted.
     pub(crate) fn insert(&mut self, seen: Seen) {
-        let identity = Identity {
-            id: seen.id,
-            content: seen.content,
-        };
-        // Sent twice all the same (both were under way): one memory is enough.
-        if self.most == 0 || !self.whole.insert(identity) {
+        if self.most == 0 {
             return;
         }
-        *self.names.entry(seen.id).or_default() += 1;
+        match self.names.entry(seen.id) {
+            Entry::Vacant(place) => {
+                place.insert(Known {
+                    first: Some(seen.content),
+                    others: 0,
+                });
+            }
+            Entry::Occupied(mut place) => {
+                let known = place.get_mut();
+                let identity = Identity {
+                    id: seen.id,
+                    content: seen.content,
+                };
+                // Sent twice all the same (both were under way): one memory is enough.
+                if known.first == Some(seen.content) || !self.others.insert(identity) {
+                    return;
+                }
+                known.others += 1;
+            }
+        }
         self.order.push_back(seen);
         while self.order.len() > self.most {
             self.pop();
@@ -87,15 +116,21 @@ impl Window {
         let Some(seen) = self.order.pop_front() else {
             return;
         };
-        self.whole.remove(&Identity {
-            id: seen.id,
-            content: seen.content,
-        });
-        if let Some(count) = self.names.get_mut(&seen.id) {
-            *count -= 1;
-            if *count == 0 {
-                self.names.remove(&seen.id);
-            }
+        let Entry::Occupied(mut place) = self.names.entry(seen.id) else {
+            return;
+        };
+        let known = place.get_mut();
+        if known.first == Some(seen.content) {
+            known.first = None;
+        } else {
+            self.others.remove(&Identity {
+                id: seen.id,
+                content: seen.content,
+            });
+            known.others -= 1;
+        }
+        if known.first.is_none() && known.others == 0 {
+            place.remove();
         }
     }
 }

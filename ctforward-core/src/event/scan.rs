@@ -150,12 +150,43 @@ fn skip_string(bytes: &[u8], open: usize) -> Option<usize> {
     let mut at = open + 1;
     loop {
         let rest = bytes.get(at..)?;
-        let hit = memchr2(b'"', b'\\', rest)?;
+        let hit = quote_or_backslash(rest)?;
         if rest.get(hit) == Some(&b'"') {
             return Some(at + hit + 1);
         }
         at += hit + 2; // the backslash and what it escapes
     }
+}
+
+/// The first quote or backslash.
+fn quote_or_backslash(bytes: &[u8]) -> Option<usize> {
+    // Most strings are short: a few words at once are quicker than a call.
+    let (words, _) = bytes.as_chunks::<8>();
+    for (n, word) in words.iter().take(4).enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let found = zero_bytes(word ^ (LOW * 0x22)) | zero_bytes(word ^ (LOW * 0x5c));
+        if found != 0 {
+            return Some(n * 8 + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let past = words.len().min(4) * 8;
+    memchr2(b'"', b'\\', bytes.get(past..)?).map(|hit| past + hit)
+}
+
+/// Whether a key between its quotes holds a backslash.
+pub(crate) fn has_escape(key: &[u8]) -> bool {
+    let (words, rest) = key.as_chunks::<8>();
+    let escape = |word: &[u8; 8]| zero_bytes(u64::from_le_bytes(*word) ^ (LOW * 0x5c)) != 0;
+    words.iter().any(escape) || rest.contains(&b'\\')
+}
+
+/// The lowest bit of each byte.
+const LOW: u64 = u64::MAX / 255;
+
+/// Sets the highest bit of each byte that is zero; above the first such byte others may
+/// be set too.
+const fn zero_bytes(word: u64) -> u64 {
+    word.wrapping_sub(LOW) & !word & (LOW << 7)
 }
 
 /// Behind the value that starts at `start`.
@@ -229,8 +260,16 @@ pub(crate) fn path<S: AsRef<str>>(
 /// Whether the key with these escaped bytes (between its quotes) is `name` once decoded.
 pub(crate) fn key_is(escaped: &[u8], name: &str) -> bool {
     let mut name = name.as_bytes();
-    if memchr(b'\\', escaped).is_none() {
-        return escaped == name;
+    // Nearly every key that is asked about is another, and has no escape: the first
+    // byte that differs says so.
+    let differ = escaped
+        .iter()
+        .zip(name)
+        .position(|(key, name)| key != name || *key == b'\\');
+    match escaped.get(differ.unwrap_or_else(|| name.len().min(escaped.len()))) {
+        Some(b'\\') => {}
+        Some(_) => return false,
+        None => return escaped.len() == name.len(),
     }
     let mut pieces = Pieces(escaped);
     let mut buffer = [0; 4];
@@ -289,14 +328,17 @@ pub(crate) fn key_match(escaped: &[u8], name: &str) -> Option<bool> {
 /// `None` if `raw` is not exactly one string, or holds bad UTF-8, a bad escape or
 /// half a surrogate pair.
 pub(crate) fn text(raw: &[u8]) -> Option<Cow<'_, str>> {
+    let inside = raw.strip_prefix(b"\"")?;
+    let hit = quote_or_backslash(inside)?;
+    if hit + 1 == inside.len() && inside.get(hit) == Some(&b'"') {
+        let inner = inside.get(..hit)?;
+        return std::str::from_utf8(inner).ok().map(Cow::Borrowed);
+    }
     // A record with a fault inside may have a value such as `"a" "b"`.
     if skip_string(raw, 0)? != raw.len() {
         return None;
     }
-    let inner = raw.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-    if memchr(b'\\', inner).is_none() {
-        return std::str::from_utf8(inner).ok().map(Cow::Borrowed);
-    }
+    let inner = inside.strip_suffix(b"\"")?;
     let mut out = String::with_capacity(inner.len());
     let mut pieces = Pieces(inner);
     while let Some(piece) = pieces.next() {

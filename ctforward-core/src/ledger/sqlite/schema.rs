@@ -15,7 +15,7 @@ use crate::error::{ErrorKind, Result};
 pub(super) const APPLICATION: i32 = i32::from_be_bytes(*b"CTFW");
 
 /// The schema that this code writes.
-pub(super) const CURRENT: i32 = 2;
+pub(super) const CURRENT: i32 = 3;
 
 /// What leads from each version to the next; a new file takes every step.
 ///
@@ -65,6 +65,18 @@ pub(super) const STEPS: [&str; CURRENT as usize] = [
         name TEXT PRIMARY KEY,
         value BLOB NOT NULL
     ) STRICT, WITHOUT ROWID",
+    // A row for each record cost more than the reading of the record. Now it is one
+    // for records remembered together: `records` holds the two hashes of each, 32
+    // bytes, and `n` is the number of the last of them.
+    "ALTER TABLE seen RENAME TO seen_one_by_one;
+    CREATE TABLE seen (
+        n INTEGER PRIMARY KEY,
+        at INTEGER NOT NULL,
+        records BLOB NOT NULL
+    ) STRICT;
+    INSERT INTO seen (n, at, records)
+        SELECT n, at, CAST(id || content AS BLOB) FROM seen_one_by_one;
+    DROP TABLE seen_one_by_one",
 ];
 
 /// How a file is opened.

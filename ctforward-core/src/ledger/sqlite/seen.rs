@@ -1,22 +1,36 @@
 //! Remembered records: a table that is written at its end and cut at its beginning.
+//!
+//! A batch's records are accepted at one time and are one row, so that they cost a
+//! few pages and not an insertion each.
 
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::{Connection, Row, Statement};
+use rusqlite::{Connection, Statement};
 
 use super::fault;
 use crate::error::Result;
 use crate::ledger::Seen;
 
-const ADD: &str = "INSERT INTO seen (at, id, content) VALUES (?1, ?2, ?3)";
+/// The bytes of one record in a row: its two hashes.
+const RECORD: usize = 32;
+
+/// No more records than these are one row.
+const ROW: usize = 1024;
+
+const ADD: &str = "INSERT INTO seen (n, at, records) \
+    VALUES ((SELECT coalesce(max(n), 0) FROM seen) + ?1, ?2, ?3)";
 /// The first to ask chooses the key; who comes later gets what is there.
 const MAKE_KEY: &str =
     "INSERT OR IGNORE INTO secrets (name, value) VALUES ('seen', randomblob(32))";
 const KEY: &str = "SELECT value FROM secrets WHERE name = 'seen'";
 const NEWEST: &str = "SELECT max(n) FROM seen";
 const CUT: &str = "DELETE FROM seen WHERE n <= ?1";
+/// Of the row that is cut through, the newer end stays.
+const SHORTEN: &str = "UPDATE seen \
+    SET records = substr(records, max(length(records) - 32 * (n - ?1), 0) + 1) \
+    WHERE n = (SELECT min(n) FROM seen WHERE n > ?1)";
 const EXPIRE: &str = "DELETE FROM seen WHERE at < ?1";
 const RECALL: &str =
-    "SELECT id, content, at FROM seen WHERE at >= ?1 ORDER BY at DESC, n DESC LIMIT ?2";
+    "SELECT at, records FROM seen WHERE at >= ?1 ORDER BY at DESC, n DESC LIMIT ?2";
 
 /// How many records are remembered, and for how long.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +54,7 @@ pub(super) struct SeenTable<'c> {
     add: Statement<'c>,
     newest: Statement<'c>,
     cut: Statement<'c>,
+    shorten: Statement<'c>,
     expire: Statement<'c>,
     recall: Statement<'c>,
 }
@@ -55,6 +70,7 @@ impl<'c> SeenTable<'c> {
             add: prepare(ADD)?,
             newest: prepare(NEWEST)?,
             cut: prepare(CUT)?,
+            shorten: prepare(SHORTEN)?,
             expire: prepare(EXPIRE)?,
             recall: prepare(RECALL)?,
         })
@@ -75,8 +91,18 @@ impl<'c> SeenTable<'c> {
     }
 
     fn write(&mut self, seen: &[Seen]) -> rusqlite::Result<()> {
-        for one in seen {
-            self.add.execute((nanos(one.at), one.id, one.content))?;
+        let mut records = Vec::with_capacity(seen.len().min(ROW) * RECORD);
+        for row in seen.chunk_by(|a, b| a.at == b.at) {
+            for row in row.chunks(ROW) {
+                records.clear();
+                for one in row {
+                    records.extend_from_slice(&one.id);
+                    records.extend_from_slice(&one.content);
+                }
+                let at = row.first().map_or(0, |one| nanos(one.at));
+                let count = i64::try_from(row.len()).unwrap_or(i64::MAX);
+                self.add.execute((count, at, &records))?;
+            }
         }
         self.since_cut = self.since_cut.saturating_add(seen.len() as u64);
         if self.since_cut < self.keep.chunk() {
@@ -85,7 +111,9 @@ impl<'c> SeenTable<'c> {
         self.since_cut = 0;
         let newest: Option<i64> = self.newest.query_row([], |row| row.get(0))?;
         if let Some(newest) = newest {
-            self.cut.execute([newest - i64::from(self.keep.newest)])?;
+            let beyond = newest - i64::from(self.keep.newest);
+            self.cut.execute([beyond])?;
+            self.shorten.execute([beyond])?;
         }
         let oldest = self
             .keep
@@ -98,21 +126,28 @@ impl<'c> SeenTable<'c> {
     }
 
     pub(super) fn recall(&mut self, most: usize, since: Timestamp) -> Result<Vec<Seen>> {
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let rows = i64::try_from(most).unwrap_or(i64::MAX);
         let mut read = || -> rusqlite::Result<Vec<Seen>> {
-            let rows = self.recall.query_map((nanos(since), most), seen)?;
-            rows.collect()
+            let mut newest_first = Vec::new();
+            let mut rows = self.recall.query((nanos(since), rows))?;
+            while newest_first.len() < most
+                && let Some(row) = rows.next()?
+            {
+                let nanoseconds: i64 = row.get(0)?;
+                let at = i128::from(nanoseconds);
+                let at = Timestamp::from_nanosecond(at).unwrap_or(Timestamp::MIN);
+                let (hashes, _) = row.get_ref(1)?.as_blob()?.as_chunks::<16>();
+                let (records, _) = hashes.as_chunks::<2>();
+                let room = most - newest_first.len();
+                let records = records.iter().rev().take(room);
+                newest_first.extend(records.map(|[id, content]| Seen::new(*id, *content, at)));
+            }
+            Ok(newest_first)
         };
         let mut newest_first = read().map_err(fault::sqlite)?;
         newest_first.reverse();
         Ok(newest_first)
     }
-}
-
-fn seen(row: &Row<'_>) -> rusqlite::Result<Seen> {
-    let nanoseconds: i64 = row.get(2)?;
-    let at = Timestamp::from_nanosecond(i128::from(nanoseconds)).unwrap_or(Timestamp::MIN);
-    Ok(Seen::new(row.get(0)?, row.get(1)?, at))
 }
 
 /// Nanoseconds since 1970; times beyond the years 1677 and 2262 are taken as these.

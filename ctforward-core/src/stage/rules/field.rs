@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::event::Record;
+use super::tops::{Top, Tops};
 use crate::event::scan::{Elements, Item, Members, Step, key_match, text};
 
 /// Arrays within arrays are entered so deep; below that a field is in doubt.
@@ -15,7 +15,8 @@ const MOST: usize = 1000;
 /// The path of a field, taken apart.
 #[derive(Clone, Debug)]
 pub(super) struct FieldPath {
-    top: Box<str>,
+    /// The position of its first key.
+    top: usize,
     rest: Box<[Box<str>]>,
 }
 
@@ -36,12 +37,12 @@ pub(super) enum Seen<'a> {
 }
 
 impl FieldPath {
-    /// The path in `field`, keys with points between.
-    pub(super) fn new(field: &str) -> Self {
-        let mut keys = field.split('.').map(Into::into);
+    /// The path in `field`, keys with points between; its first is entered in `tops`.
+    pub(super) fn new(field: &str, tops: &mut Tops) -> Self {
+        let mut keys = field.split('.');
         Self {
-            top: keys.next().unwrap_or_default(),
-            rest: keys.collect(),
+            top: tops.of(keys.next().unwrap_or_default()),
+            rest: keys.map(Into::into).collect(),
         }
     }
 
@@ -50,33 +51,22 @@ impl FieldPath {
         self.rest.len()
     }
 
-    /// What `record` holds there.
-    pub(super) fn read<'a>(&self, record: &Record<'a>) -> Seen<'a> {
-        let mut found = Found::default();
-        let Some(top) = self.top(record) else {
-            return Seen::Doubt;
-        };
-        match top.map(|raw| found.take(raw, &self.rest, 0)) {
-            None => Seen::Absent,
-            Some(None) => Seen::Doubt,
-            Some(Some(())) => found.seen(),
-        }
+    /// Where its first key is among those that were looked up.
+    pub(super) fn top(&self) -> usize {
+        self.top
     }
 
-    /// The value of the top-level key; the outer `None` where it comes twice or
-    /// may be written in a way that cannot be decoded.
-    fn top<'a>(&self, record: &Record<'a>) -> Option<Option<&'a [u8]>> {
-        let bytes = record.bytes();
-        let mut found = None;
-        for field in record.fields() {
-            if key_match(bytes.get(field.key())?, &self.top)? {
-                if found.is_some() {
-                    return None;
-                }
-                found = Some(bytes.get(field.value())?);
-            }
+    /// What a record holds there that has this at its first key.
+    pub(super) fn read<'a>(&self, top: Top<'a>) -> Seen<'a> {
+        let mut found = Found::default();
+        match top {
+            Top::Doubt => Seen::Doubt,
+            Top::Absent => Seen::Absent,
+            Top::Value(raw) => match found.take(raw, &self.rest, 0) {
+                None => Seen::Doubt,
+                Some(()) => found.seen(),
+            },
         }
-        Some(found)
     }
 }
 
@@ -224,7 +214,9 @@ mod tests {
     fn seen(record: &str, field: &str) -> Seen<'static> {
         let buf = RecordBuf::parse(record.to_owned()).unwrap();
         let own = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
-        match FieldPath::new(field).read(&buf.as_record()) {
+        let mut tops = Tops::default();
+        let path = FieldPath::new(field, &mut tops);
+        match path.read(tops.find(&buf.as_record()).get(path.top())) {
             Seen::One(text) => Seen::One(own(text)),
             Seen::Many(texts) => Seen::Many(texts.into_iter().map(own).collect()),
             Seen::Doubt => Seen::Doubt,

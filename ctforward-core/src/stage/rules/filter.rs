@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use super::field::{FieldPath, Seen};
 use super::index::{Index, Key};
 use super::model::Rule;
+use super::tops::{Found, Tops};
 use super::values::Values;
 use crate::event::Record;
 use crate::stage::{Stage, Verdict};
@@ -31,6 +32,7 @@ const INLINE: usize = 16;
 #[derive(Clone)]
 pub struct Filter {
     fields: Vec<FieldPath>,
+    tops: Tops,
     include: Option<List>,
     exclude: List,
     not_included: Arc<str>,
@@ -44,6 +46,7 @@ impl Filter {
         let exclude = List::new(exclude, Doubt::Fails, &mut fields);
         Self {
             fields: fields.paths,
+            tops: fields.tops,
             include,
             exclude,
             not_included: NOT_INCLUDED.into(),
@@ -58,7 +61,7 @@ impl Filter {
     }
 
     fn dropped_by(&self, record: &Record<'_>) -> Option<&Arc<str>> {
-        let seen = Fieldwise::new(&self.fields, record);
+        let seen = Fieldwise::new(&self.fields, self.tops.find(record));
         if let Some(include) = &self.include
             && include.first(&seen).is_none()
         {
@@ -206,6 +209,7 @@ impl List {
 #[derive(Debug, Default)]
 struct Fields {
     paths: Vec<FieldPath>,
+    tops: Tops,
     by_name: BTreeMap<String, usize>,
 }
 
@@ -214,12 +218,12 @@ impl Fields {
         // These two have fixed places, so that they are found without a search.
         for first in [SOURCE, NAME] {
             self.by_name.entry(first.to_owned()).or_insert_with(|| {
-                self.paths.push(FieldPath::new(first));
+                self.paths.push(FieldPath::new(first, &mut self.tops));
                 self.paths.len() - 1
             });
         }
         *self.by_name.entry(field.to_owned()).or_insert_with(|| {
-            self.paths.push(FieldPath::new(field));
+            self.paths.push(FieldPath::new(field, &mut self.tops));
             self.paths.len() - 1
         })
     }
@@ -240,17 +244,17 @@ const NAME: &str = "eventName";
 /// The fields of one record, each read when first asked for.
 struct Fieldwise<'f, 'a> {
     fields: &'f [FieldPath],
-    record: Record<'a>,
+    tops: Found<'a>,
     inline: [OnceCell<Seen<'a>>; INLINE],
     more: Vec<OnceCell<Seen<'a>>>,
 }
 
 impl<'f, 'a> Fieldwise<'f, 'a> {
-    fn new(fields: &'f [FieldPath], record: &Record<'a>) -> Self {
+    fn new(fields: &'f [FieldPath], tops: Found<'a>) -> Self {
         let more = fields.len().saturating_sub(INLINE);
         Self {
             fields,
-            record: *record,
+            tops,
             inline: [const { OnceCell::new() }; INLINE],
             more: (0..more).map(|_| OnceCell::new()).collect(),
         }
@@ -262,7 +266,7 @@ impl<'f, 'a> Fieldwise<'f, 'a> {
             .get(field)
             .or_else(|| self.more.get(field - INLINE));
         match (cell, self.fields.get(field)) {
-            (Some(cell), Some(path)) => cell.get_or_init(|| path.read(&self.record)),
+            (Some(cell), Some(path)) => cell.get_or_init(|| path.read(self.tops.get(path.top()))),
             _ => &Seen::Doubt,
         }
     }

@@ -9,6 +9,7 @@ mod index;
 mod model;
 mod node;
 mod problem;
+mod tops;
 mod values;
 #[cfg(feature = "yaml")]
 mod yaml;

@@ -47,17 +47,34 @@ impl Values {
     }
 
     pub(super) fn holds(&self, text: &str) -> bool {
-        if self.equals.binary_search_by(|v| (**v).cmp(text)).is_ok() {
+        // Most rules have one value, which needs no search.
+        let equal = match &*self.equals {
+            [] => false,
+            [one] => **one == *text,
+            many => many.binary_search_by(|v| (**v).cmp(text)).is_ok(),
+        };
+        if equal {
             return true;
         }
-        let before = self.starts.partition_point(|v| **v <= *text);
-        if before > 0 && text.starts_with(&*self.starts[before - 1]) {
+        let start = match &*self.starts {
+            [] => false,
+            [one] => text.starts_with(&**one),
+            many => {
+                let before = many.partition_point(|v| **v <= *text);
+                before > 0 && text.starts_with(&*many[before - 1])
+            }
+        };
+        if start {
             return true;
         }
-        let before = self
-            .ends
-            .partition_point(|v| from_behind(v, text) != Ordering::Greater);
-        before > 0 && text.ends_with(&*self.ends[before - 1])
+        match &*self.ends {
+            [] => false,
+            [one] => text.ends_with(&**one),
+            many => {
+                let before = many.partition_point(|v| from_behind(v, text) != Ordering::Greater);
+                before > 0 && text.ends_with(&*many[before - 1])
+            }
+        }
     }
 
     /// The values, if equality is all that is asked.

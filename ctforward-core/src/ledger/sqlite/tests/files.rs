@@ -258,6 +258,31 @@ async fn version_1_is_backed_up_and_migrated_with_its_rows() {
     assert_eq!(backups.count(), 0);
 }
 
+#[tokio::test]
+async fn what_version_2_remembered_is_recalled() {
+    let (_folder, path) = place();
+    version_1(&path);
+    let rows = "PRAGMA user_version = 2; \
+        INSERT INTO seen (at, id, content) VALUES (7, zeroblob(16), randomblob(16)); \
+        INSERT INTO seen (at, id, content) VALUES (8, x'00ff00ff00ff00ff00ff00ff00ff00ff', zeroblob(16));";
+    let version_2 = format!("{}; {rows}", STEPS[1]);
+    beside(&path).execute_batch(&version_2).unwrap();
+    let ledger = SqliteLedger::open(&path).unwrap();
+    let at = |nanosecond| Timestamp::from_nanosecond(nanosecond).unwrap();
+    let recalled = ledger.recall(9, Timestamp::MIN).await.unwrap();
+    let [first, second] = recalled[..] else {
+        panic!("{recalled:?}")
+    };
+    assert_eq!((first.id, first.at), ([0; 16], at(7)));
+    assert_ne!(first.content, [0; 16]);
+    let id = std::array::from_fn(|n| if n % 2 == 0 { 0 } else { 0xff });
+    assert_eq!(second, Seen::new(id, [0; 16], at(8)));
+    let later = Seen::new([1; 16], [2; 16], at(9));
+    ledger.remember(&[later]).await.unwrap();
+    let newest = ledger.recall(2, Timestamp::MIN).await.unwrap();
+    assert_eq!(newest, [second, later]);
+}
+
 #[test]
 fn without_a_backup_nothing_is_migrated() {
     let (folder, path) = place();

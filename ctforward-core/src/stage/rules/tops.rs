@@ -1,0 +1,138 @@
+//! The top-level keys that rules name, all found in one pass over a record's keys.
+
+use crate::event::Record;
+use crate::event::scan::{has_escape, key_match};
+
+/// So many keys are looked for without an allocation.
+const INLINE: usize = 16;
+
+/// The keys that are looked for, each once.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tops {
+    names: Vec<Box<str>>,
+    /// The positions in `names` of those that have as many bytes as the index says.
+    by_length: Vec<Vec<usize>>,
+}
+
+/// What a record holds at one of the keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Top<'a> {
+    Absent,
+    Value(&'a [u8]),
+    /// The key comes twice, or one that cannot be decoded may be it.
+    Doubt,
+}
+
+/// What one record holds at all of them.
+#[derive(Debug)]
+pub(super) struct Found<'a> {
+    inline: [Top<'a>; INLINE],
+    more: Vec<Top<'a>>,
+}
+
+impl Tops {
+    /// The position of a key, which is entered where it is new.
+    pub(super) fn of(&mut self, name: &str) -> usize {
+        if let Some(known) = self.names.iter().position(|known| **known == *name) {
+            return known;
+        }
+        let position = self.names.len();
+        self.names.push(name.into());
+        if self.by_length.len() <= name.len() {
+            self.by_length.resize(name.len() + 1, Vec::new());
+        }
+        if let Some(these) = self.by_length.get_mut(name.len()) {
+            these.push(position);
+        }
+        position
+    }
+
+    /// Looks all of them up.
+    pub(super) fn find<'a>(&self, record: &Record<'a>) -> Found<'a> {
+        let more = self.names.len().saturating_sub(INLINE);
+        let mut found = Found {
+            inline: [Top::Absent; INLINE],
+            more: vec![Top::Absent; more],
+        };
+        let bytes = record.bytes();
+        for field in record.fields() {
+            let (Some(key), Some(value)) = (bytes.get(field.key()), bytes.get(field.value()))
+            else {
+                // Never: the reader noted them in these bytes.
+                for name in 0..self.names.len() {
+                    found.set(name, Top::Doubt);
+                }
+                continue;
+            };
+            if has_escape(key) {
+                for (position, name) in self.names.iter().enumerate() {
+                    match key_match(key, name) {
+                        Some(true) => found.set(position, Top::Value(value)),
+                        Some(false) => {}
+                        None => found.set(position, Top::Doubt),
+                    }
+                }
+                continue;
+            }
+            for position in self.by_length.get(key.len()).into_iter().flatten() {
+                let name = self.names.get(*position);
+                if name.is_some_and(|name| name.as_bytes() == key) {
+                    found.set(*position, Top::Value(value));
+                }
+            }
+        }
+        found
+    }
+}
+
+impl<'a> Found<'a> {
+    pub(super) fn get(&self, position: usize) -> Top<'a> {
+        let inline = self.inline.get(position);
+        let found = inline.or_else(|| self.more.get(position - INLINE));
+        found.copied().unwrap_or(Top::Doubt)
+    }
+
+    fn set(&mut self, position: usize, to: Top<'a>) {
+        let place = match self.inline.get_mut(position) {
+            Some(place) => Some(place),
+            None => self.more.get_mut(position - INLINE),
+        };
+        if let Some(place) = place {
+            *place = match place {
+                Top::Absent => to,
+                _ => Top::Doubt,
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::RecordBuf;
+
+    #[test]
+    fn many_keys_are_found_and_what_comes_twice_is_doubt() {
+        let mut tops = Tops::default();
+        let names: Vec<String> = (0..40).map(|n| format!("k{n}")).collect();
+        for (position, name) in names.iter().enumerate() {
+            assert_eq!(tops.of(name), position);
+        }
+        assert_eq!(tops.of("k7"), 7);
+        let record = r#"{"k0":1,"\u006b1":2,"k39":3,"k2":4,"\u006b2":5,"k20\ud800":6,"k3":7}"#;
+        let buf = RecordBuf::parse(record.to_owned()).unwrap();
+        let found = tops.find(&buf.as_record());
+        for (position, name) in names.iter().enumerate() {
+            let expected = match name.as_str() {
+                "k0" => Top::Value(b"1"),
+                "k1" => Top::Value(b"2"),
+                "k39" => Top::Value(b"3"),
+                "k3" => Top::Value(b"7"),
+                // `k20` and half a character may be a reader's `k20`.
+                "k2" | "k20" => Top::Doubt,
+                _ => Top::Absent,
+            };
+            assert_eq!(found.get(position), expected, "{name}");
+        }
+    }
+}
