@@ -58,7 +58,7 @@ impl Run {
                 if unreadable.from > 0 {
                     entry = entry.at_offset(unreadable.from);
                 }
-                let put = self.in_time(self.quarantine.put(&entry)).await;
+                let put = self.keep(entry).await;
                 books.records.read += unreadable.held;
                 if put.is_ok() && !self.dry_run {
                     books.records.quarantined += unreadable.held;

@@ -43,13 +43,14 @@ impl Run {
         } = sealed;
         let began = Instant::now();
         let bytes = batch.bytes() as u64 + 1;
-        let allowed = self.fatal().map_or(Ok(()), Err);
-        let allowed = allowed.and_then(|()| match self.allow(bytes) {
-            true => Ok(()),
-            false => Err(Error::new(ErrorKind::Cancelled, "pipeline", SENT_ENOUGH)
-                .with_retry(Retry::After(Duration::ZERO))),
-        });
-        let is_allowed = allowed.is_ok();
+        let allowed = if self.allow(bytes).await {
+            Ok(())
+        } else {
+            Err(Error::new(ErrorKind::Cancelled, "pipeline", SENT_ENOUGH)
+                .with_retry(Retry::After(Duration::ZERO)))
+        };
+        let is_reserved = allowed.is_ok();
+        let allowed = allowed.and_then(|()| self.fatal().map_or(Ok(()), Err));
         let answer = match allowed {
             Err(error) => {
                 self.handed_in();
@@ -84,7 +85,7 @@ impl Run {
         let sent = tallies.iter().map(|tally| tally.sent).sum();
         self.progress.sent.fetch_add(sent, Ordering::Relaxed);
         metrics::counter!("ctforward_sent_bytes_total").increment(sent);
-        if is_allowed {
+        if is_reserved {
             self.spent(bytes, sent);
         }
         // The bodies go; what is left of the batch counts until it is written down.
@@ -284,8 +285,7 @@ impl Run {
             reason.to_owned(),
             Kept::Bytes(bytes),
         );
-        self.in_time(self.quarantine.put(&entry.at_offset(offset)))
-            .await
+        self.keep(entry.at_offset(offset)).await
     }
 
     /// Tells the ledger how far a file is decided, if that is news.

@@ -353,7 +353,7 @@ impl IntakeLoop {
             detail,
             Kept::Bytes(bytes),
         );
-        let put = self.run.in_time(self.run.quarantine.put(&entry)).await;
+        let put = self.run.keep(entry).await;
         let finished = match put {
             Ok(()) if self.run.dry_run => Ok(()),
             Ok(()) => self.run.in_time(receipt.accept()).await,

@@ -307,7 +307,7 @@ impl PipelineBuilder {
             rng: self.retry.rng(),
             freshness: Freshness::default(),
             last_seen: LastSeenTable::default(),
-            allowance: 0,
+            allowance: run::Allowance::default(),
         };
         let window = self.duplicates.as_ref().map(|d| Window::new(d.most, d.age));
         let buckets = Arc::new(buckets::Buckets::default());
@@ -351,6 +351,7 @@ impl PipelineBuilder {
                 kill: CancellationToken::new(),
                 ended: CancellationToken::new(),
                 tasks: TaskTracker::new(),
+                spending: tokio::sync::Notify::new(),
                 file_read: tokio::sync::Notify::new(),
                 progress: Arc::new(progress),
                 state: Mutex::new(state),

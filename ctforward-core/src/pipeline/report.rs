@@ -44,7 +44,6 @@ pub struct Report {
     #[serde(skip)]
     pub failures: Vec<(ObjectId, Error)>,
     /// How it ended.
-    #[serde(skip)]
     pub end: End,
 }
 
@@ -67,6 +66,17 @@ pub enum End {
     Stopped,
     /// It could not go on.
     Failed(Error),
+}
+
+/// `"exhausted"`, `"stopped"` or `"failed: "` and the error.
+impl Serialize for End {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Exhausted => serializer.serialize_str("exhausted"),
+            Self::Stopped => serializer.serialize_str("stopped"),
+            Self::Failed(error) => serializer.collect_str(&format_args!("failed: {error}")),
+        }
+    }
 }
 
 /// What became of files. Always `seen = delivered + skipped + quarantined + failed`.

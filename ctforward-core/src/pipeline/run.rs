@@ -72,6 +72,8 @@ pub(super) struct Run {
     /// Nothing more can be kept or acknowledged.
     pub(super) ended: CancellationToken,
     pub(super) tasks: TaskTracker,
+    /// Told whenever a batch was paid for.
+    pub(super) spending: Notify,
     /// Told whenever the reading of a file ended.
     pub(super) file_read: Notify,
     pub(super) progress: Arc<Progress>,
@@ -87,8 +89,7 @@ pub(super) struct RunState {
     pub(super) source_failed: Option<Error>,
     pub(super) freshness: Freshness,
     pub(super) last_seen: LastSeenTable,
-    /// Bytes sent, and bytes of batches that are on their way.
-    pub(super) allowance: u64,
+    pub(super) allowance: Allowance,
     pub(super) rng: fastrand::Rng,
 }
 
@@ -109,6 +110,14 @@ pub(super) async fn unharmed<T>(work: impl Future<Output = T>) -> Result<T> {
         }
     })
     .await
+}
+
+/// What a run has sent of the bytes that it may send.
+#[derive(Debug, Default)]
+pub(super) struct Allowance {
+    spent: u64,
+    /// Bytes of batches that are on their way.
+    reserved: u64,
 }
 
 impl Run {
@@ -181,12 +190,18 @@ impl Run {
         }
     }
 
+    /// Puts an entry in quarantine.
+    pub(super) async fn keep(&self, entry: QuarantineEntry) -> Result<()> {
+        let entry = entry.where_redacted(!self.redactors.is_empty());
+        self.in_time(self.quarantine.put(&entry)).await
+    }
+
     /// Puts one record of a file in quarantine, and books it.
     ///
     /// # Errors
     /// Where the quarantine failed; the record is then booked as undecided.
     pub(super) async fn put_aside(&self, track: &Track, entry: &QuarantineEntry) -> Result<()> {
-        let put = self.in_time(self.quarantine.put(entry)).await;
+        let put = self.keep(entry.clone()).await;
         // A dry run decides nothing.
         if put.is_ok() && !self.dry_run {
             let one = RecordBooks {
@@ -211,27 +226,46 @@ impl Run {
     }
 
     /// Whether a batch of so many bytes may still be sent; where not, the run stops.
-    pub(super) fn allow(&self, bytes: u64) -> bool {
+    /// Waits where that hangs on what is under way.
+    pub(super) async fn allow(&self, bytes: u64) -> bool {
         let Some(most) = self.limits.sent_bytes else {
             return true;
         };
-        let mut state = self.state();
-        let sum = state.allowance.saturating_add(bytes);
-        if sum > most {
-            state.report.limit_reached = true;
-            drop(state);
-            self.stop.cancel();
-            return false;
+        loop {
+            let spent = self.spending.notified();
+            tokio::pin!(spent);
+            spent.as_mut().enable();
+            {
+                let mut state = self.state();
+                let allowance = &mut state.allowance;
+                if allowance.spent.saturating_add(bytes) > most {
+                    state.report.limit_reached = true;
+                    drop(state);
+                    self.stop.cancel();
+                    return false;
+                }
+                let all = allowance.spent.saturating_add(allowance.reserved);
+                if all.saturating_add(bytes) <= most {
+                    allowance.reserved += bytes;
+                    return true;
+                }
+            }
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return false,
+                () = spent => {}
+            }
         }
-        state.allowance = sum;
-        true
     }
 
     /// Of a batch that was allowed only so many bytes were accepted.
     pub(super) fn spent(&self, allowed: u64, accepted: u64) {
         if self.limits.sent_bytes.is_some() {
             let mut state = self.state();
-            state.allowance = state.allowance.saturating_sub(allowed) + accepted;
+            state.allowance.reserved = state.allowance.reserved.saturating_sub(allowed);
+            state.allowance.spent = state.allowance.spent.saturating_add(accepted);
+            drop(state);
+            self.spending.notify_waiters();
         }
     }
 

@@ -171,6 +171,9 @@ pub struct QuarantineEntry {
     pub at: Timestamp,
     /// How often it was tried before, as far as the source knows; 0 the first time.
     pub attempt: u32,
+    /// Whether records were redacted where it was put aside: what is kept is the
+    /// original, and should not be sent as it is.
+    pub redacted: bool,
 }
 
 impl QuarantineEntry {
@@ -184,7 +187,15 @@ impl QuarantineEntry {
             kept,
             at: Timestamp::now(),
             attempt: 0,
+            redacted: false,
         }
+    }
+
+    /// The same entry, put aside where records are redacted, or not.
+    #[must_use]
+    pub fn where_redacted(mut self, redacted: bool) -> Self {
+        self.redacted = redacted;
+        self
     }
 
     /// The same entry after so many attempts before this one.

@@ -117,7 +117,10 @@ impl State {
         if let Some(until) = bytes_at.max(requests_at).max(self.apart_at)
             && until > now
         {
-            return if hold_until.is_some_and(|hold| hold < until) {
+            let in_vain = hold_until.is_some_and(|hold| hold < until);
+            // Who stops is not kept for longer than a moment by a pace of our own.
+            let too_long = self.stopped && until - now > Duration::from_secs(2);
+            return if in_vain || too_long {
                 Turn::Never(out_of_time().with_retry(Retry::After(until - now)))
             } else {
                 Turn::Wait(Some(until))

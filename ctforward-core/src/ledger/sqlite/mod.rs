@@ -115,6 +115,15 @@ impl SqliteLedger {
         let _ = tokio::task::spawn_blocking(move || drop(self)).await;
     }
 
+    /// Notes that so many bytes were sent on a day (counted in days since 1970), for
+    /// limits that outlive a process.
+    ///
+    /// # Errors
+    /// What kept it from being written.
+    pub async fn add_sent(&self, day: i64, bytes: u64) -> Result<()> {
+        self.call(move |store| store.add_sent(day, bytes)).await
+    }
+
     async fn call<T: Answer>(
         &self,
         work: impl FnOnce(&mut Store<'_>) -> Result<T> + Send + 'static,

@@ -1,7 +1,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, named_params};
 
 use super::fault::{self, unfit};
@@ -87,12 +86,14 @@ impl LedgerReader {
         LedgerStatus::read(&self.connection)
     }
 
-    /// Bytes sent of the files that were finished since then.
+    /// Bytes noted as sent on a day, counted in days since 1970
+    /// ([`SqliteLedger::add_sent`](super::SqliteLedger::add_sent)).
     ///
     /// # Errors
-    /// What kept them from being read.
-    pub fn sent_since(&self, since: Timestamp) -> Result<u64> {
-        LedgerStatus::sent_since(&self.connection, since)
+    /// What kept them from being read, and that of an older ledger, which does not
+    /// count them.
+    pub fn sent_on(&self, day: i64) -> Result<u64> {
+        LedgerStatus::sent_on(&self.connection, day)
     }
 
     /// At most `limit` rows by bucket and key, those behind `after`. Each call sees

@@ -76,7 +76,11 @@ pub(super) const STEPS: [&str; CURRENT as usize] = [
     ) STRICT;
     INSERT INTO seen (n, at, records)
         SELECT n, at, CAST(id || content AS BLOB) FROM seen_one_by_one;
-    DROP TABLE seen_one_by_one",
+    DROP TABLE seen_one_by_one;
+    CREATE TABLE sent_by_day (
+        day INTEGER PRIMARY KEY,
+        bytes INTEGER NOT NULL
+    ) STRICT",
 ];
 
 /// How a file is opened.

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 use serde::Serialize;
 
 use super::fault;
@@ -14,7 +14,7 @@ const ROWS: &str = "SELECT state, records_in, accepted, filtered, duplicate, qua
     undecided, resumed, compressed, inflated, first_event, last_event, claimed_at, accepted_at, \
     account, region, sent FROM files";
 
-const SENT_SINCE: &str = "SELECT COALESCE(sum(sent), 0) FROM files WHERE accepted_at >= ?1";
+const SENT_ON: &str = "SELECT bytes FROM sent_by_day WHERE day = ?1";
 
 const OLDEST: &str = "SELECT bucket, key, claimed_at FROM files \
     WHERE state = 0 ORDER BY claimed_at, bucket, key LIMIT 1";
@@ -119,11 +119,12 @@ impl LedgerStatus {
         read().map_err(fault::sqlite)
     }
 
-    /// Bytes sent of files that were finished since then.
-    pub(super) fn sent_since(connection: &Connection, since: Timestamp) -> Result<u64> {
-        let sum: rusqlite::Result<i64> =
-            connection.query_row(SENT_SINCE, [since.as_millisecond()], |row| row.get(0));
-        sum.map(|sum| u64::try_from(sum).unwrap_or(0))
+    /// Bytes noted as sent on a day.
+    pub(super) fn sent_on(connection: &Connection, day: i64) -> Result<u64> {
+        let sum: rusqlite::Result<Option<i64>> = connection
+            .query_row(SENT_ON, [day], |row| row.get(0))
+            .optional();
+        sum.map(|sum| u64::try_from(sum.unwrap_or(0)).unwrap_or(0))
             .map_err(fault::sqlite)
     }
 

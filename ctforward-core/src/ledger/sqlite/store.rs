@@ -47,6 +47,9 @@ const BEGIN_ANEW: &str = "UPDATE files \
         compressed = 0, inflated = 0, sent = 0, sha256 = NULL, first_event = NULL, last_event = NULL \
     WHERE bucket = :bucket AND key = :key";
 
+const ADD_SENT: &str = "INSERT INTO sent_by_day (day, bytes) VALUES (?1, ?2) \
+    ON CONFLICT (day) DO UPDATE SET bytes = bytes + excluded.bytes";
+
 /// Whose lease is lost has another fence, or none.
 macro_rules! of_holder {
     ($set:literal) => {
@@ -86,6 +89,7 @@ pub(super) struct Store<'c> {
     progress: Statement<'c>,
     finish: Statement<'c>,
     release: Statement<'c>,
+    add_sent: Statement<'c>,
 }
 
 /// What a claim looks at.
@@ -118,7 +122,13 @@ impl<'c> Store<'c> {
             progress: prepare(PROGRESS)?,
             finish: prepare(FINISH)?,
             release: prepare(RELEASE)?,
+            add_sent: prepare(ADD_SENT)?,
         })
+    }
+
+    pub(super) fn add_sent(&mut self, day: i64, bytes: u64) -> Result<()> {
+        let added = self.add_sent.execute([day, bytes.cast_signed()]);
+        added.map(|_| ()).map_err(fault::sqlite)
     }
 
     pub(super) fn claim(

@@ -37,6 +37,7 @@ struct UnderWay {
     /// Whether its bytes are kept.
     bytes: bool,
     attempt: u32,
+    redacted: bool,
     fate: Fate,
 }
 
@@ -69,6 +70,7 @@ impl Flights {
             etag: entry.object.etag.clone(),
             bytes: matches!(entry.kept, Kept::Bytes(_)),
             attempt: entry.attempt,
+            redacted: entry.redacted,
             fate: Fate::Free,
         };
         let object = entry.object.id.clone();
@@ -81,13 +83,14 @@ impl Flights {
         }
     }
 
-    /// How often an entry that is being sent again was tried before this time.
-    pub(super) fn attempt(&self, entry: &QuarantineEntry) -> Option<u32> {
+    /// How often an entry that is being sent again was tried before this time, and
+    /// whether it came from where records are redacted.
+    pub(super) fn before(&self, entry: &QuarantineEntry) -> Option<(u32, bool)> {
         let map = lock(&self.under_way);
         let flights = map.get(&entry.object.id)?;
         let id = entry.id();
         let same = flights.iter().filter(|flight| flight.id == id);
-        same.map(|flight| flight.attempt).max()
+        same.map(|flight| (flight.attempt, flight.redacted)).max()
     }
 
     /// An entry was put.

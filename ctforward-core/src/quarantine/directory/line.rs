@@ -15,6 +15,9 @@ use crate::quarantine::{Kept, QuarantineEntry, Reason, Resolution};
 /// The version of the lines that this code writes.
 const VERSION: u32 = 1;
 
+/// Says that records were redacted where an entry was put aside.
+const REDACTED: &str = "redacted";
+
 /// What stands before and behind the checksum, the last member of each line.
 const BEFORE: &[u8] = br#","crc32":""#;
 const BEHIND: &[u8] = br#""}"#;
@@ -83,6 +86,7 @@ struct Body {
     detail: String,
     at: String,
     attempt: u32,
+    sent_as: Option<String>,
     sha256: Option<String>,
     text: Option<String>,
     base64: Option<String>,
@@ -178,6 +182,7 @@ pub(super) fn entry(line: &[u8]) -> Option<QuarantineEntry> {
         kept,
         at: time(&body.at)?,
         attempt: body.attempt,
+        redacted: body.sent_as.as_deref() == Some(REDACTED),
     })
 }
 
@@ -189,6 +194,7 @@ pub(super) fn write_put(entry: &QuarantineEntry, id: &Id, put: Put, out: &mut Ve
     line.text("at", &entry.at.to_string());
     line.text("reason", entry.reason.as_str());
     line.number("attempt", Some(put.attempt.into()));
+    line.optional("sent_as", entry.redacted.then_some(REDACTED));
     line.text("detail", &entry.detail);
     line.text("bucket", &entry.object.id.bucket);
     line.text("key", &entry.object.id.key);

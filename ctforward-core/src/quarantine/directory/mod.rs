@@ -231,8 +231,9 @@ impl Quarantine for DirectoryQuarantine {
         let mut entry = Box::new(entry.clone());
         // An entry that is being sent again would else be taken for the one that
         // is there already, and be resolved with it.
-        if let Some(before) = self.shared.flights.attempt(&entry) {
+        if let Some((before, redacted)) = self.shared.flights.before(&entry) {
             entry.attempt = entry.attempt.max(before.saturating_add(1));
+            entry.redacted |= redacted;
         }
         let kept = Change::Put(entry.clone());
         self.change(kept).await?;

@@ -51,6 +51,7 @@ pub struct Redrive {
     reopen: Arc<dyn Reopen>,
     max_record_bytes: u64,
     changed_files: bool,
+    originals: bool,
     counts: Arc<Counts>,
 }
 
@@ -76,6 +77,7 @@ impl Redrive {
             reopen: Arc::new(reopen),
             max_record_bytes: 16 * 1024 * 1024,
             changed_files: false,
+            originals: false,
             counts: Arc::default(),
         }
     }
@@ -93,6 +95,15 @@ impl Redrive {
     #[must_use]
     pub fn changed_files(mut self, take: bool) -> Self {
         self.changed_files = take;
+        self
+    }
+
+    /// Whether to take entries that were put aside where records are redacted
+    /// (default: no). Only the original is kept of them: say yes where the pipeline
+    /// redacts too, or where all of it may be sent.
+    #[must_use]
+    pub fn redacted(mut self, take: bool) -> Self {
+        self.originals = take;
         self
     }
 
@@ -195,6 +206,10 @@ impl Source for Redrive {
                 self.counts.messages.fetch_add(1, Ordering::Relaxed);
                 continue;
             }
+            if stored.entry.redacted && !self.originals {
+                self.counts.withheld.fetch_add(1, Ordering::Relaxed);
+                continue;
+            }
             self.counts.taken.fetch_add(1, Ordering::Relaxed);
             return Ok(Some(Intake::File(self.file(stored).await)));
         }
@@ -205,6 +220,7 @@ impl Source for Redrive {
 struct Counts {
     taken: AtomicU64,
     messages: AtomicU64,
+    withheld: AtomicU64,
     accepted: AtomicU64,
     again: AtomicU64,
     replaced: AtomicU64,
@@ -221,6 +237,12 @@ impl RedriveCounts {
     #[must_use]
     pub fn taken(&self) -> u64 {
         self.0.taken.load(Ordering::Relaxed)
+    }
+
+    /// Entries passed over because they were put aside where records are redacted.
+    #[must_use]
+    pub fn withheld(&self) -> u64 {
+        self.0.withheld.load(Ordering::Relaxed)
     }
 
     /// Messages, which are passed over.

@@ -106,11 +106,21 @@ pub(super) struct Whole {
 #[async_trait]
 impl Open for Whole {
     async fn open(&self) -> Result<Opened> {
-        let opened = self.inner.open().await?;
+        let opened = self.inner.open().await.map_err(still_there)?;
         if !self.changed {
             same(&self.object, &opened)?;
         }
         Ok(opened)
+    }
+}
+
+/// What is not to be had now is no other entry: the one that is kept stays as it is.
+fn still_there(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::Archived => {
+            Error::new(ErrorKind::Unavailable, ORIGIN, error.message().to_owned())
+        }
+        _ => error,
     }
 }
 
