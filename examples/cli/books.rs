@@ -49,6 +49,8 @@ fn age(seconds: u64) -> String {
 pub struct Kept<'a> {
     pub ledger: bool,
     pub quarantine: Option<&'a Path>,
+    /// Records and files that rounds before this one put aside.
+    pub aside: u64,
     /// Things that would not be sent, in a dry run.
     pub would_keep: u64,
 }
@@ -59,6 +61,7 @@ impl Kept<'_> {
         Self {
             ledger: false,
             quarantine: None,
+            aside: 0,
             would_keep,
         }
     }
@@ -162,7 +165,7 @@ pub fn conclude(report: &Report, console: &Console, kept: &Kept<'_>) -> ExitCode
         ));
         return ExitCode::from(1);
     }
-    if report.files.quarantined > 0 || report.records.quarantined > 0 {
+    if report.files.quarantined > 0 || report.records.quarantined > 0 || kept.aside > 0 {
         let place = match kept.quarantine {
             Some(folder) => {
                 let folder = printable(&folder.to_string_lossy()).into_owned();
@@ -175,6 +178,10 @@ pub fn conclude(report: &Report, console: &Console, kept: &Kept<'_>) -> ExitCode
             grouped(report.records.quarantined),
             grouped(report.files.quarantined)
         ));
+        if kept.aside > 0 {
+            let aside = grouped(kept.aside);
+            console.line(&format!("ctforward: and {aside} on the days before"));
+        }
         return ExitCode::from(3);
     }
     if kept.would_keep > 0 {

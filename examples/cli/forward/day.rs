@@ -1,13 +1,14 @@
 //! So many bytes a day, and no more.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{Timestamp, ToSpan as _};
+use async_trait::async_trait;
+use ctforward_core::ledger::{LedgerReader, SqliteLedger};
+use ctforward_core::{Batch, BatchLimits, Delivery, Sink};
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use super::keep::Memory;
 use crate::args::Forward;
 use crate::books::megabytes;
 use crate::console::Console;
@@ -17,8 +18,6 @@ use crate::failure::Failure;
 pub struct Day {
     most: Option<u64>,
     waits: bool,
-    /// When this process sent how much.
-    sent: Mutex<Vec<(Timestamp, u64)>>,
 }
 
 impl Day {
@@ -29,42 +28,40 @@ impl Day {
                 "--max-bytes-per-day needs --ledger, to know where to go on",
             ));
         }
-        Ok(Self {
-            most,
-            waits: !args.exit_at_daily_limit,
-            sent: Mutex::default(),
-        })
-    }
-
-    /// A day must take more than one batch.
-    pub fn check(&self, batch: usize) -> Result<(), Failure> {
-        if self.most.is_some_and(|most| most <= batch as u64) {
+        // As many as a request may have, here and to a file of lines.
+        let batch = match args.to {
+            Some(_) => args.tune.max_record_bytes.max(1 << 20),
+            None => args.tune.batch_bytes,
+        };
+        if most.is_some_and(|most| most <= batch as u64) {
             return Err(Failure::usage(format!(
                 "--max-bytes-per-day must be more than the {batch} bytes of one request"
             )));
         }
-        Ok(())
+        Ok(Self {
+            most,
+            waits: !args.exit_at_daily_limit,
+        })
+    }
+
+    /// Counts what goes to `sink` in the ledger, where days are limited.
+    pub fn count(&self, sink: Arc<dyn Sink>, ledger: Option<&Arc<SqliteLedger>>) -> Arc<dyn Sink> {
+        match (self.most, ledger) {
+            (Some(_), Some(ledger)) => Arc::new(Counting {
+                sink,
+                ledger: Arc::clone(ledger),
+            }),
+            _ => sink,
+        }
     }
 
     /// Bytes that may be sent today; `None` where there is no limit.
-    pub fn left(&self, memory: &Memory) -> Result<Option<u64>, Failure> {
-        let Some(most) = self.most else {
+    pub fn left(&self, ledger: Option<&Arc<SqliteLedger>>) -> Result<Option<u64>, Failure> {
+        let (Some(most), Some(ledger)) = (self.most, ledger) else {
             return Ok(None);
         };
-        let midnight = begin_of_day(Timestamp::now());
-        // The ledger knows of finished files, by earlier processes too; this process
-        // knows of what it sent of others.
-        let finished = memory.sent_since(midnight)?;
-        let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        let here = sent.iter().filter(|(at, _)| *at >= midnight);
-        let here: u64 = here.map(|(_, bytes)| bytes).sum();
-        Ok(Some(most.saturating_sub(finished.max(here))))
-    }
-
-    /// A run sent so much.
-    pub fn sent(&self, bytes: u64) {
-        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        sent.push((Timestamp::now(), bytes));
+        let sent = LedgerReader::open(ledger.path())?.sent_on(day(Timestamp::now()))?;
+        Ok(Some(most.saturating_sub(sent)))
     }
 
     /// Waits for the next day; `false` where the program ends instead.
@@ -72,31 +69,55 @@ impl Day {
         let most = megabytes(self.most.unwrap_or_default());
         if !self.waits {
             console.line(&format!(
-                "ctforward: {most} were sent today, which is all that may be; run it again \
+                "ctforward: the day's limit of {most} takes no further request; run it again \
                  tomorrow (UTC) and it goes on"
             ));
             return false;
         }
         console.line(&format!(
-            "note: {most} were sent today, which is all that may be; it goes on at 00:00 UTC"
+            "note: the day's limit of {most} takes no further request; it goes on at 00:00 UTC"
         ));
         let now = Timestamp::now();
-        let tomorrow = begin_of_day(now).checked_add(24.hours()).unwrap_or(now);
-        let pause = tomorrow.duration_since(now).unsigned_abs() + Duration::from_secs(1);
+        let tomorrow = (day(now) + 1) * DAY;
+        let pause = u64::try_from(tomorrow - now.as_second()).unwrap_or_default() + 1;
         tokio::select! {
             () = shutdown.cancelled() => {
                 console.line("ctforward: interrupted; run it again and it goes on");
                 false
             }
-            () = tokio::time::sleep(pause) => true,
+            () = tokio::time::sleep(Duration::from_secs(pause)) => true,
         }
     }
 }
 
-/// 00:00 UTC of that day.
-fn begin_of_day(at: Timestamp) -> Timestamp {
-    let second = at.as_second();
-    Timestamp::from_second(second - second.rem_euclid(86_400)).unwrap_or(at)
+const DAY: i64 = 86_400;
+
+/// Days since 1970, in UTC.
+fn day(at: Timestamp) -> i64 {
+    at.as_second().div_euclid(DAY)
+}
+
+/// Notes in the ledger what was accepted, so that a later process knows of it.
+struct Counting {
+    sink: Arc<dyn Sink>,
+    ledger: Arc<SqliteLedger>,
+}
+
+#[async_trait]
+impl Sink for Counting {
+    fn limits(&self) -> BatchLimits {
+        self.sink.limits()
+    }
+
+    async fn deliver(&self, batch: &Batch) -> ctforward_core::Result<Delivery> {
+        let delivery = self.sink.deliver(batch).await?;
+        // What was posted counts, whatever was said of single records.
+        let bytes = batch.bytes() as u64 + 1;
+        if let Err(error) = self.ledger.add_sent(day(Timestamp::now()), bytes).await {
+            tracing::warn!(%error, "bytes that were sent are not counted");
+        }
+        Ok(delivery)
+    }
 }
 
 #[cfg(test)]
@@ -105,8 +126,9 @@ mod tests {
 
     #[test]
     fn a_day_begins_at_midnight_utc() {
-        let at: Timestamp = "2026-03-01T23:59:59.9Z".parse().unwrap();
-        assert_eq!(begin_of_day(at).to_string(), "2026-03-01T00:00:00Z");
-        assert_eq!(begin_of_day(begin_of_day(at)), begin_of_day(at));
+        let at = |text: &str| day(text.parse().unwrap());
+        assert_eq!(at("1970-01-01T23:59:59.9Z"), 0);
+        assert_eq!(at("1970-01-02T00:00:00Z"), 1);
+        assert_eq!(at("2026-03-02T00:30:00+01:00"), at("2026-03-01T12:00:00Z"));
     }
 }

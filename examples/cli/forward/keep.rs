@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ctforward_core::ledger::{LedgerReader, SqliteLedger};
+use ctforward_core::ledger::SqliteLedger;
 use ctforward_core::pipeline::PipelineBuilder;
 use ctforward_core::quarantine::DirectoryQuarantine;
 use ctforward_core::{Quarantine, QuarantineEntry};
-use jiff::Timestamp;
 
 use crate::args::Keep;
 use crate::console::Naming;
@@ -53,14 +52,6 @@ impl Memory {
             quarantine,
             folder,
         })
-    }
-
-    /// Bytes sent of the files that were finished since then, as the ledger has it.
-    pub fn sent_since(&self, since: Timestamp) -> Result<u64, Failure> {
-        let Some(ledger) = &self.ledger else {
-            return Ok(0);
-        };
-        Ok(LedgerReader::open(ledger.path())?.sent_since(since)?)
     }
 
     /// Where what is not sent is kept, if it is.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use ctforward_core::deliver::{PacePolicy, RefusalGuard, RetryPolicy};
 use ctforward_core::key::KeyFilter;
-use ctforward_core::pipeline::PipelineLimits;
+use ctforward_core::pipeline::{End, PipelineLimits};
 use ctforward_core::read::ReadLimits;
 use ctforward_core::stage::EventTimeRange;
 use ctforward_core::text::printable;
@@ -62,8 +62,8 @@ pub async fn run(args: Forward) -> Result<ExitCode, Failure> {
     let day = Day::of(&args)?;
     // The sink outlives a day: what it writes is one file.
     let sink: Arc<dyn Sink> = Arc::from(sink(&Target::of(&args), &args.tune).await?);
-    day.check(sink.limits().bytes)?;
     let memory = Memory::open(&args.keep, args.dry_run).await?;
+    let sink = day.count(sink, memory.ledger.as_ref());
     let job = Job {
         keys: window.keys(&args.select),
         args,
@@ -98,8 +98,10 @@ struct Job {
 impl Job {
     /// Runs until all is done, a day's bytes at a time where they are limited.
     async fn days(&self, day: &Day, shutdown: &CancellationToken) -> Result<ExitCode, Failure> {
+        // What earlier rounds did not send.
+        let mut aside = 0;
         loop {
-            let left = day.left(&self.memory)?;
+            let left = day.left(self.memory.ledger.as_ref())?;
             // What is left must take any one batch, or the day would never end.
             let batch = self.sink.limits().bytes as u64;
             if left.is_some_and(|left| left <= batch) {
@@ -109,15 +111,18 @@ impl Job {
                 continue;
             }
             let (report, would_keep) = self.once(left, shutdown).await?;
-            day.sent(report.bytes.sent);
             let kept = Kept {
+                aside,
                 ledger: self.memory.ledger.is_some(),
                 quarantine: self.memory.quarantine_folder(),
                 would_keep,
             };
-            if !report.limit_reached || shutdown.is_cancelled() {
+            // Only a limit that was reached, and nothing else, is waited for.
+            let failed = matches!(report.end, End::Failed(_));
+            if !report.limit_reached || failed || shutdown.is_cancelled() {
                 return Ok(conclude(&report, &self.console, &kept));
             }
+            aside += report.records.quarantined + report.files.quarantined;
         }
     }
 

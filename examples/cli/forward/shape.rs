@@ -77,10 +77,20 @@ impl Shape {
         for filter in &self.filters {
             builder = builder.stage(Arc::clone(filter));
         }
-        if let Some(redaction) = &self.redaction {
-            builder = builder.redactor(Arc::clone(redaction));
+        self.redact(builder)
+    }
+
+    /// Whether anything is redacted.
+    pub fn redacts(&self) -> bool {
+        self.redaction.is_some()
+    }
+
+    /// Gives the redaction alone to a pipeline.
+    pub fn redact(&self, builder: PipelineBuilder) -> PipelineBuilder {
+        match &self.redaction {
+            Some(redaction) => builder.redactor(Arc::clone(redaction)),
+            None => builder,
         }
-        builder
     }
 
     /// The removal of duplicates, where it is asked for; remembered by the ledger.

@@ -126,13 +126,18 @@ pub struct Redrive {
     pub changed_files: bool,
 
     /// Rules with a redact section: what it names is redacted again, from the
-    /// original bytes that are kept. Rules that drop records drop them here too.
+    /// original bytes that are kept. Its other rules drop nothing here.
     #[arg(long, value_name = "FILE")]
     pub rules: Option<PathBuf>,
 
     /// The key of the hashes that stand for redacted values (see forward).
     #[arg(long, value_name = "FILE", requires = "rules")]
     pub redact_key_file: Option<PathBuf>,
+
+    /// Send also what was put aside where records are redacted as it is kept, which
+    /// is the original.
+    #[arg(long)]
+    pub unredacted: bool,
 
     #[command(flatten)]
     pub tune: Tune,

@@ -34,6 +34,7 @@ pub async fn run(args: Redrive) -> Result<ExitCode, Failure> {
     sane(&args.tune)?;
     let tune = Arc::new(args.tune);
     let retry = RetryPolicy::default().with_give_up_after(Some(give_up_after(&tune)?));
+    let shape = Shape::rules(args.rules.as_deref(), args.redact_key_file.as_deref())?;
     let quarantine = super::open(&args.folder).await?;
     let target = Target {
         endpoint: args.endpoint.as_deref(),
@@ -49,12 +50,12 @@ pub async fn run(args: Redrive) -> Result<ExitCode, Failure> {
     };
     let source = Again::new(&quarantine, super::filter(&args.which), objects)
         .max_record_bytes(tune.max_record_bytes as u64)
-        .changed_files(args.changed_files);
+        .changed_files(args.changed_files)
+        .redacted(args.unredacted || shape.redacts());
     let counts = source.counts();
     let read_limits = ReadLimits::default()
         .with_record_bytes(tune.max_record_bytes)
         .with_inflated_bytes(tune.max_inflated_bytes);
-    let shape = Shape::rules(args.rules.as_deref(), args.redact_key_file.as_deref())?;
     let builder = Pipeline::builder(source, sink)
         .quarantine(quarantine)
         .limits(limits)
@@ -63,7 +64,7 @@ pub async fn run(args: Redrive) -> Result<ExitCode, Failure> {
         .refusal_guard(RefusalGuard::trusting())
         .pace(pace(&tune))
         .retry(retry);
-    let pipeline = shape.give(builder).build()?;
+    let pipeline = shape.redact(builder).build()?;
 
     let console = Console::new();
     let shutdown = CancellationToken::new();
@@ -100,6 +101,13 @@ fn entries(counts: &RedriveCounts) -> String {
         let messages = grouped(counts.messages());
         line.push_str(&format!("\n         {messages} messages passed over"));
     }
+    if counts.withheld() > 0 {
+        let withheld = grouped(counts.withheld());
+        line.push_str(&format!(
+            "\n         {withheld} withheld: records were redacted where they were put aside; \
+             give --rules to redact them again, or --unredacted"
+        ));
+    }
     line
 }
 
@@ -113,6 +121,7 @@ fn json(report: &Report, counts: &RedriveCounts) -> String {
             "unread": counts.unread(),
             "not_finished": counts.released(),
             "messages": counts.messages(),
+            "withheld": counts.withheld(),
         },
         "report": report,
     })
@@ -152,12 +161,9 @@ fn conclude(report: &Report, counts: &RedriveCounts, console: &Console) -> ExitC
     };
     let named = report.failures.len() as u64 == report.files.failed;
     let done = ended && named && report.failures.iter().all(|(_, error)| finally(error));
-    let stay = counts.taken() + counts.messages() - counts.accepted();
-    let stay = stay
-        + report
-            .records
-            .quarantined
-            .saturating_sub(counts.again() + counts.replaced());
+    // What was put anew for an entry stands for it.
+    let asked = counts.taken() + counts.messages() + counts.withheld();
+    let stay = asked.saturating_sub(counts.accepted());
     if stay > 0 || !done {
         let stay = grouped(stay);
         console.line(&format!(
