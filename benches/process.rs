@@ -11,18 +11,18 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use nix::sys::resource::{UsageWho, getrusage};
 
-pub type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
+pub(crate) type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
 
 /// What a process came to.
-pub struct Cost {
-    pub cpu: f64,
-    pub wall: f64,
-    pub peak_mib: f64,
+pub(crate) struct Cost {
+    pub(crate) cpu: f64,
+    pub(crate) wall: f64,
+    pub(crate) peak_mib: f64,
     stdout: String,
 }
 
 /// A log file of `bytes` inflated bytes, written as it is made.
-pub fn write_log(path: &Path, seed: u64, bytes: u64) -> Fallible<u64> {
+pub(crate) fn write_log(path: &Path, seed: u64, bytes: u64) -> Fallible<u64> {
     let mut out = GzEncoder::new(BufWriter::new(File::create(path)?), Compression::default());
     let (mut dice, mut line, mut written) = (Dice::new(seed), String::new(), 12);
     out.write_all(b"{\"Records\":[")?;
@@ -52,7 +52,7 @@ fn children_cpu() -> Fallible<f64> {
 }
 
 /// Runs a command to its end, watching its peak memory.
-pub fn measure(command: &mut Command) -> Fallible<Cost> {
+pub(crate) fn measure(command: &mut Command) -> Fallible<Cost> {
     let before = children_cpu()?;
     let began = Instant::now();
     let mut child = command.stdout(Stdio::piped()).spawn()?;
@@ -84,7 +84,7 @@ pub fn measure(command: &mut Command) -> Fallible<Cost> {
     })
 }
 
-pub struct Server(Child);
+pub(crate) struct Server(Child);
 
 impl Drop for Server {
     fn drop(&mut self) {
@@ -95,7 +95,7 @@ impl Drop for Server {
 }
 
 /// The stand-in in a process of its own, and its endpoint.
-pub fn standin(cli: &Path) -> Fallible<(Server, String)> {
+pub(crate) fn standin(cli: &Path) -> Fallible<(Server, String)> {
     let mut child = Command::new(cli)
         .args(["standin", "--discard", "--addr", "127.0.0.1:0"])
         .stdout(Stdio::piped())
@@ -110,7 +110,7 @@ pub fn standin(cli: &Path) -> Fallible<(Server, String)> {
     Err("the stand-in printed no endpoint".into())
 }
 
-pub fn forward(cli: &Path, endpoint: &str, source: &Path, more: &[&str]) -> Fallible<Cost> {
+pub(crate) fn forward(cli: &Path, endpoint: &str, source: &Path, more: &[&str]) -> Fallible<Cost> {
     let mut command = Command::new(cli);
     command
         .env("VISIONONE_INGEST_TOKEN", "a-token-for-the-stand-in")
@@ -121,12 +121,12 @@ pub fn forward(cli: &Path, endpoint: &str, source: &Path, more: &[&str]) -> Fall
     measure(&mut command)
 }
 
-pub fn count(cost: &Cost, key: &str) -> Fallible<u64> {
+pub(crate) fn count(cost: &Cost, key: &str) -> Fallible<u64> {
     let report: serde_json::Value = serde_json::from_str(&cost.stdout)?;
     Ok(report["records"][key].as_u64().ok_or("no such count")?)
 }
 
-pub fn built_cli() -> Fallible<PathBuf> {
+pub(crate) fn built_cli() -> Fallible<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built = Command::new(cargo)
         .args([

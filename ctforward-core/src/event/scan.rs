@@ -258,10 +258,18 @@ pub(crate) fn path<S: AsRef<str>>(
 }
 
 /// Whether the key with these escaped bytes (between its quotes) is `name` once decoded.
+#[inline]
 pub(crate) fn key_is(escaped: &[u8], name: &str) -> bool {
+    // Nearly every key that is asked about is another, which its first byte says.
+    match (escaped.first(), name.as_bytes().first()) {
+        (Some(key), Some(name)) if key != name && *key != b'\\' => false,
+        _ => key_is_whole(escaped, name),
+    }
+}
+
+fn key_is_whole(escaped: &[u8], name: &str) -> bool {
     let mut name = name.as_bytes();
-    // Nearly every key that is asked about is another, and has no escape: the first
-    // byte that differs says so.
+    // Without an escape before it, the first byte that differs decides.
     let differ = escaped
         .iter()
         .zip(name)

@@ -1,6 +1,7 @@
 //! The open batch, which records of all files being read go into.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -41,9 +42,46 @@ struct Open {
     hold_until: Option<Instant>,
     budget: OwnedSemaphorePermit,
     notes: Notes,
-    /// The records of this batch that have a name, where duplicates are removed.
-    named: HashMap<Identity, u32, ById>,
-    names: HashSet<[u8; 16], ById>,
+    named: Named,
+}
+
+/// The records of a batch that have a name, where duplicates are removed.
+#[derive(Default)]
+struct Named {
+    /// The bytes and the index of the first record of each name.
+    first: HashMap<[u8; 16], ([u8; 16], u32), ById>,
+    /// The indices of the others.
+    others: HashMap<Identity, u32, ById>,
+}
+
+impl Named {
+    /// Room for the records of a batch of usual size.
+    fn with_room() -> Self {
+        Self {
+            first: HashMap::with_capacity_and_hasher(800, ById::default()),
+            others: HashMap::default(),
+        }
+    }
+
+    /// The index of the same record, and whether there is one of its name at all.
+    fn find(&self, identity: &Identity) -> (Option<u32>, bool) {
+        match self.first.get(&identity.id) {
+            None => (None, false),
+            Some((content, index)) if *content == identity.content => (Some(*index), true),
+            Some(_) => (self.others.get(identity).copied(), true),
+        }
+    }
+
+    fn insert(&mut self, identity: Identity, index: u32) {
+        match self.first.entry(identity.id) {
+            Entry::Vacant(place) => {
+                place.insert((identity.content, index));
+            }
+            Entry::Occupied(_) => {
+                self.others.insert(identity, index);
+            }
+        }
+    }
 }
 
 /// A batch that takes no more records.
@@ -179,7 +217,8 @@ impl Batcher {
         let Some(open) = slot.open.as_mut() else {
             return Put::Closed;
         };
-        let twin = line.identity.and_then(|id| open.named.get(&id).copied());
+        let identity = line.identity.as_ref();
+        let (twin, same_name) = identity.map_or((None, false), |id| open.named.find(id));
         if twin.is_none() && !open.has_room(line.cost(), self.limits)
             || twin.is_some() && !open.has_room(0, self.limits)
         {
@@ -191,10 +230,7 @@ impl Batcher {
         if let Some(of) = twin {
             open.twin(of, track, line.offset);
         } else {
-            conflicting |= line
-                .identity
-                .is_some_and(|identity| open.names.contains(&identity.id));
-            slot.conflicting += u64::from(conflicting);
+            slot.conflicting += u64::from(conflicting || same_name);
             let remembers = slot.window.is_some();
             open.push(track, line, remembers);
         }
@@ -221,6 +257,10 @@ impl Batcher {
         if slot.open.is_none() {
             let id = slot.next;
             slot.next += 1;
+            let named = match slot.window {
+                Some(_) => Named::with_room(),
+                None => Named::default(),
+            };
             slot.open = Some(Open {
                 id,
                 builder: BatchBuilder::with_capacity(self.limits.bytes),
@@ -230,8 +270,7 @@ impl Batcher {
                 hold_until: None,
                 budget,
                 notes: Notes::default(),
-                named: HashMap::default(),
-                names: HashSet::default(),
+                named,
             });
             drop(slot);
             self.opened.notify_one();
@@ -308,7 +347,6 @@ impl Open {
         }
         if let Some(identity) = line.identity {
             self.named.insert(identity, index);
-            self.names.insert(identity.id);
         }
         if let Some(original) = line.original {
             self.notes.original_bytes.extend_from_slice(original);
