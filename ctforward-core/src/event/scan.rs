@@ -269,6 +269,12 @@ pub(crate) fn key_is(escaped: &[u8], name: &str) -> bool {
 
 fn key_is_whole(escaped: &[u8], name: &str) -> bool {
     let mut name = name.as_bytes();
+    if let (Some(key), Some(name)) = (escaped.first_chunk::<8>(), name.first_chunk::<8>())
+        && key != name
+        && !has_escape(key)
+    {
+        return false;
+    }
     // Without an escape before it, the first byte that differs decides.
     let differ = escaped
         .iter()

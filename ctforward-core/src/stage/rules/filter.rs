@@ -1,6 +1,6 @@
 //! Rules compiled into a stage.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -10,13 +10,16 @@ use serde_json::value::RawValue;
 use super::field::{FieldPath, Seen};
 use super::index::{Index, Key};
 use super::model::Rule;
-use super::tops::{Found, Tops};
+use super::tops::{Found, Top, Tops};
 use super::values::Values;
 use crate::event::Record;
 use crate::stage::{Stage, Verdict};
 
 /// The rule that drops what no `include` rule takes.
 pub(super) const NOT_INCLUDED: &str = "not-included";
+
+/// So often a record's objects are searched before they are taken apart.
+const SEARCHES: u8 = 4;
 
 /// So many fields are remembered without an allocation.
 const INLINE: usize = 16;
@@ -194,6 +197,15 @@ impl List {
             Seen::Many(texts) => texts.iter().any(|text| values.holds(text)),
             _ => false,
         };
+        // What is in doubt or absent fails here too: then it is enough to know that no
+        // such value is there.
+        if self.doubt == Doubt::Fails
+            && let Some(values) = &condition.positive
+            && let Some(json) = seen.unread(condition.field)
+            && !values.may_be_in(json)
+        {
+            return false;
+        }
         match seen.get(condition.field) {
             Seen::Doubt => self.doubt == Doubt::Holds,
             Seen::Absent => self.doubt == Doubt::Holds && condition.positive.is_none(),
@@ -245,6 +257,7 @@ const NAME: &str = "eventName";
 struct Fieldwise<'f, 'a> {
     fields: &'f [FieldPath],
     tops: Found<'a>,
+    searched: Cell<u8>,
     inline: [OnceCell<Seen<'a>>; INLINE],
     more: Vec<OnceCell<Seen<'a>>>,
 }
@@ -255,17 +268,33 @@ impl<'f, 'a> Fieldwise<'f, 'a> {
         Self {
             fields,
             tops,
+            searched: Cell::new(0),
             inline: [const { OnceCell::new() }; INLINE],
             more: (0..more).map(|_| OnceCell::new()).collect(),
         }
     }
 
+    fn cell(&self, field: usize) -> Option<&OnceCell<Seen<'a>>> {
+        let inline = self.inline.get(field);
+        inline.or_else(|| self.more.get(field - INLINE))
+    }
+
+    /// The JSON in which a field lies that would have to be taken apart to read it,
+    /// and was not yet. After a few such answers reading it once is less work.
+    fn unread(&self, field: usize) -> Option<&'a [u8]> {
+        let path = self.fields.get(field).filter(|path| path.cost() > 0)?;
+        if self.searched.get() >= SEARCHES || self.cell(field)?.get().is_some() {
+            return None;
+        }
+        self.searched.set(self.searched.get() + 1);
+        match self.tops.get(path.top()) {
+            Top::Value(json) => Some(json),
+            _ => None,
+        }
+    }
+
     fn get(&self, field: usize) -> &Seen<'a> {
-        let cell = self
-            .inline
-            .get(field)
-            .or_else(|| self.more.get(field - INLINE));
-        match (cell, self.fields.get(field)) {
+        match (self.cell(field), self.fields.get(field)) {
             (Some(cell), Some(path)) => cell.get_or_init(|| path.read(self.tops.get(path.top()))),
             _ => &Seen::Doubt,
         }

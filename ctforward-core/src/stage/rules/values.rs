@@ -2,6 +2,9 @@
 
 use std::cmp::Ordering;
 
+use memchr::memchr;
+use memchr::memmem::Finder;
+
 use super::model::Operator;
 
 /// The values of one group of operators: a text is in it if it equals one, begins
@@ -15,7 +18,12 @@ pub(super) struct Values {
     starts: Box<[Box<str>]>,
     /// The same from behind.
     ends: Box<[Box<str>]>,
+    /// Each value, if they are few.
+    finders: Box<[Finder<'static>]>,
 }
+
+/// Searching for more values than these costs as much as taking JSON apart.
+const FEW: usize = 2;
 
 impl Values {
     /// The values of the operators that are (or are not) negated.
@@ -39,7 +47,13 @@ impl Values {
         starts.dedup_by(|later, kept| later.starts_with(&**kept));
         ends.sort_unstable_by(|a, b| from_behind(a, b));
         ends.dedup_by(|later, kept| later.ends_with(&**kept));
+        let all = [&equals, &starts, &ends];
+        let few = all.iter().map(|values| values.len()).sum::<usize>() <= FEW;
+        let finders = all.into_iter().flatten().filter(|_| few);
         Some(Self {
+            finders: finders
+                .map(|value| Finder::new(value.as_bytes()).into_owned())
+                .collect(),
             equals: equals.into(),
             starts: starts.into(),
             ends: ends.into(),
@@ -75,6 +89,14 @@ impl Values {
                 before > 0 && text.ends_with(&*many[before - 1])
             }
         }
+    }
+
+    /// Whether JSON may hold a text that is in it; `false` only for certain. It is
+    /// searched for the values as it is, which is quicker than taking it apart.
+    pub(super) fn may_be_in(&self, json: &[u8]) -> bool {
+        self.finders.is_empty()
+            || memchr(b'\\', json).is_some()
+            || self.finders.iter().any(|value| value.find(json).is_some())
     }
 
     /// The values, if equality is all that is asked.
@@ -134,6 +156,10 @@ mod tests {
                 || starts.iter().any(|v| text.starts_with(v.as_str()))
                 || ends.iter().any(|v| text.ends_with(v.as_str()));
             let values = Values::of(&tests, negated);
+            if let Some(values) = &values && values.holds(&text) {
+                let json = serde_json::json!({ "a": [1, text], "b": "c" }).to_string();
+                prop_assert!(values.may_be_in(json.as_bytes()));
+            }
             prop_assert_eq!(values.is_some_and(|v| v.holds(&text)), expected);
             prop_assert!(Values::of(&tests, !negated).is_none());
         }
