@@ -470,7 +470,7 @@ async fn a_whole_file_is_read_from_its_object_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_file_that_is_missing_again_stays_and_one_gone_since_is_replaced() {
+async fn a_file_that_is_not_to_be_had_now_stays_as_it_is_kept() {
     let object = Object::new(ObjectId::new("file:///nonexistent", key(1)));
     let kept = Kept::Reference {
         length: 0,
@@ -478,16 +478,34 @@ async fn a_file_that_is_missing_again_stays_and_one_gone_since_is_replaced() {
     };
     let missing = QuarantineEntry::new(object.clone(), Reason::Missing, "", kept.clone());
     let cut = QuarantineEntry::new(object.with_etag("e"), Reason::Unreadable, "", kept);
-    let held = held([missing.clone()]).await;
-    let again = || Redrive::new(&held.quarantine, Filter::new(), reopen_folder);
-    let (_, counts) = through(again(), MemorySink::new()).await;
-    assert_eq!(counts.again(), 1);
-    assert_eq!(live(&held.quarantine).await[&missing.id()].attempt, 1);
-    held.quarantine.put(&cut).await.unwrap();
-    let (_, counts) = through(again(), MemorySink::new()).await;
-    assert_eq!((counts.again(), counts.replaced()), (1, 1));
+    let held = held([missing.clone(), cut.clone()]).await;
+    let redrive = Redrive::new(&held.quarantine, Filter::new(), reopen_folder);
+    let (_, counts) = through(redrive, MemorySink::new()).await;
+    assert_eq!(
+        (counts.released(), counts.again(), counts.replaced()),
+        (2, 0, 0)
+    );
     let left = live(&held.quarantine).await;
-    assert!(left.values().all(|entry| entry.reason == Reason::Missing));
+    assert_eq!(left[&missing.id()].reason, Reason::Missing);
+    assert_eq!(left[&cut.id()].reason, Reason::Unreadable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_put_aside_where_records_are_redacted_is_withheld_unless_told_otherwise() {
+    let original = entry("k", 1, r#"{"secret":"s"}"#).where_redacted(true);
+    let held = held([original, entry("k", 2, "{}")]).await;
+    let (_, counts) = through(redrive(&held), MemorySink::new()).await;
+    assert_eq!((counts.withheld(), counts.accepted()), (1, 1));
+    assert_eq!(held.quarantine.live(), 1);
+    // Refused again where nothing is redacted, it is still an original.
+    let told = redrive(&held).redacted(true);
+    let (_, counts) = through(told, Refusing("secret")).await;
+    assert_eq!(counts.again(), 1);
+    let (_, counts) = through(redrive(&held), MemorySink::new()).await;
+    assert_eq!(counts.withheld(), 1);
+    let (_, counts) = through(redrive(&held).redacted(true), MemorySink::new()).await;
+    assert_eq!(counts.accepted(), 1);
+    assert_eq!(held.quarantine.live(), 0);
 }
 
 /// The pipeline may keep what is refused elsewhere: it left this quarantine then.
