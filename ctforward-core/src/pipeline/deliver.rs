@@ -21,6 +21,9 @@ use crate::ledger::Seen;
 use crate::quarantine::{Kept, QuarantineEntry, Reason};
 use crate::sink::Delivery;
 
+/// How often the mark of a file is told to the ledger, at most.
+const MARKED: Duration = Duration::from_millis(20);
+
 const SENT_ENOUGH: &str = "as many bytes were sent as may be";
 
 /// What became of one record of a batch.
@@ -293,16 +296,28 @@ impl Run {
         let (Some(ledger), Some(ticket)) = (&self.ledger, track.ticket()) else {
             return;
         };
-        let _turn = track.marking.lock().await;
-        let Some(mark) = track.unmarked().filter(|_| track.is_open()) else {
-            return;
-        };
-        let object = track.object();
-        match self.in_time(ledger.progress(ticket, &object, &mark)).await {
-            Ok(()) => track.marked(&mark),
-            Err(error) if error.kind() == ErrorKind::Changed => track.fail(&error),
-            Err(error) => {
-                tracing::warn!(%error, file = %object.id, "the ledger did not take the mark");
+        while track.is_open() && track.unmarked().is_some() {
+            // Whoever tells it now looks again when that is done.
+            let Ok(_turn) = track.marking.try_lock() else {
+                return;
+            };
+            // One mark stands for all batches of a moment: each costs a synced commit.
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => {}
+                () = tokio::time::sleep(MARKED) => {}
+            }
+            let Some(mark) = track.unmarked().filter(|_| track.is_open()) else {
+                return;
+            };
+            let object = track.object();
+            match self.in_time(ledger.progress(ticket, &object, &mark)).await {
+                Ok(()) => track.marked(&mark),
+                Err(error) if error.kind() == ErrorKind::Changed => return track.fail(&error),
+                Err(error) => {
+                    tracing::warn!(%error, file = %object.id, "the ledger did not take the mark");
+                    return;
+                }
             }
         }
     }
