@@ -9,6 +9,7 @@
 
 mod bad_input;
 mod corpus;
+mod day;
 mod forward;
 #[cfg(unix)]
 mod kill;
