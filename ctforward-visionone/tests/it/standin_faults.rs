@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use ctforward_core::deliver::RetryPolicy;
+use ctforward_core::deliver::{PacePolicy, RetryPolicy};
 use ctforward_core::pipeline::PipelineLimits;
 use ctforward_core::quarantine::{MemoryQuarantine, Reason};
 use ctforward_core::source::MemorySource;
@@ -341,6 +341,8 @@ async fn a_pipeline_loses_nothing_to_any_of_them() {
         let report = Pipeline::builder(source, sink)
             .limits(limits)
             .retry(RetryPolicy::default().with_pauses(pause, pause * 5))
+            // A sink this bad would be left alone for minutes.
+            .pace(PacePolicy::default().with_breaker(5, pause, pause * 5))
             .quarantine(std::sync::Arc::clone(&quarantine))
             .build()
             .unwrap()
