@@ -142,7 +142,11 @@ impl Run {
         for rejection in delivery.rejected {
             let (index, reason) = (rejection.index, rejection.reason);
             let Some(origin) = batch.origin(index) else {
-                continue; // an index that the batch has not names no record
+                // Whatever it names, it is not taken for accepted.
+                if let Some(verdict) = verdicts.get_mut(index) {
+                    *verdict = Verdict::Undecided(None);
+                }
+                continue;
             };
             let put = self
                 .quarantine_refused(batch, notes, index, origin.object, origin.offset, &reason)

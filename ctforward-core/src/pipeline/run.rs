@@ -301,7 +301,9 @@ impl Run {
         let key = match &duplicates.store {
             None => Hasher::random_key(),
             Some(store) => {
-                let age = jiff::SignedDuration::try_from(duplicates.age).unwrap_or_default();
+                let age = jiff::SignedDuration::try_from(duplicates.age);
+                // An age beyond all times goes back to the first of them.
+                let age = age.unwrap_or(jiff::SignedDuration::MAX);
                 let since = Timestamp::now().checked_sub(age).unwrap_or(Timestamp::MIN);
                 let key = self.in_time(store.key()).await?;
                 let seen = self.in_time(store.recall(duplicates.most, since)).await?;
