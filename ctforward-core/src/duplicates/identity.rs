@@ -3,7 +3,7 @@ use std::hash::{BuildHasher as _, BuildHasherDefault, Hasher as StdHasher, Rando
 use highway::{HighwayHash, HighwayHasher, Key};
 
 use crate::event::Record;
-use crate::event::scan::{find, text};
+use crate::event::scan::{find, plain_text, text};
 
 /// What names a record, and what is in it, as keyed hashes.
 ///
@@ -44,9 +44,13 @@ impl Hasher {
     /// nothing can be a duplicate of it.
     pub(crate) fn identify(&self, record: &Record<'_>) -> Option<Identity> {
         let names = Names::of(record);
-        let id = text(names.id?).filter(|id| !id.is_empty())?;
+        let (raw, is_plain) = names.id?;
         let mut hasher = HighwayHasher::new(self.key);
-        hasher.append(id.as_bytes());
+        match is_plain.then(|| plain_text(raw)).flatten() {
+            Some(id) if !id.is_empty() => hasher.append(id),
+            Some(_) => return None,
+            None => hasher.append(text(raw).filter(|id| !id.is_empty())?.as_bytes()),
+        }
         // The two ends of an Insights event have one eventID.
         if let Some(state) = names.insight.and_then(|details| find(details, "state")) {
             hasher.append(b"\0state\0");
@@ -58,7 +62,8 @@ impl Hasher {
             hasher.append(addendum);
         }
         Some(Identity {
-            id: bytes(hasher.finalize128()),
+            // Two names with one hash were only counted as conflicting: half will do.
+            id: bytes([hasher.finalize64(), 0]),
             content: bytes(HighwayHasher::new(self.key).hash128(record.bytes())),
         })
     }
@@ -70,7 +75,8 @@ impl Hasher {
 /// or another one, and is sent. Records of different bytes are never duplicates.
 #[derive(Default)]
 struct Names<'a> {
-    id: Option<&'a [u8]>,
+    /// And whether no escape is in it.
+    id: Option<(&'a [u8], bool)>,
     insight: Option<&'a [u8]>,
     addendum: Option<&'a [u8]>,
 }
@@ -85,13 +91,15 @@ impl<'a> Names<'a> {
             if !matches!(key.len(), 7 | 8 | 14) {
                 continue;
             }
-            let place = match bytes.get(key) {
-                Some(b"eventID" | b"eventId") => &mut names.id,
-                Some(b"insightDetails") => &mut names.insight,
-                Some(b"addendum") => &mut names.addendum,
-                _ => continue,
-            };
-            *place = bytes.get(field.value());
+            let (name, value) = (bytes.get(key), field.value());
+            let is_plain = record.is_plain(&value);
+            let value = bytes.get(value);
+            match name {
+                Some(b"eventID" | b"eventId") => names.id = value.map(|raw| (raw, is_plain)),
+                Some(b"insightDetails") => names.insight = value,
+                Some(b"addendum") => names.addendum = value,
+                _ => {}
+            }
         }
         names
     }

@@ -5,32 +5,37 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::identity::{ById, Identity};
+use super::table::Table;
 use crate::ledger::Seen;
 
 /// The accepted records that are remembered: bounded in number and in time.
 ///
-/// A table of a hundred thousand entries is not in the processor's cache, so that
-/// each look into it counts; nearly every name has one record, and one look tells
-/// all of it.
+/// A hundred thousand of them are not in the processor's cache, so that each look at
+/// one counts: a record that is new costs one at `table`, and is written behind the
+/// one before.
 #[derive(Debug)]
 pub(crate) struct Window {
     most: usize,
     age: Duration,
     /// In the order in which they were accepted.
     order: VecDeque<Seen>,
-    names: HashMap<[u8; 16], Known, ById>,
-    /// Records whose name has another record in `names`.
-    others: HashSet<Identity, ById>,
+    /// The number of the first of them: they are counted on for ever.
+    first: u32,
+    /// Where the one record of a name lies, by its number; those before the first
+    /// were forgotten.
+    table: Table,
+    /// Names of which several records were accepted, and what is remembered of them.
+    several: HashMap<[u8; 16], HashSet<[u8; 16]>, ById>,
+    /// How many of the newest were not handed out to be saved.
+    unsaved: usize,
+    saving: bool,
 }
 
-/// What is remembered of one name.
-#[derive(Debug)]
-struct Known {
-    /// The first record accepted, until it is forgotten.
-    first: Option<[u8; 16]>,
-    /// How many records of this name are in `others`.
-    others: u32,
-}
+/// The most that can be remembered: numbers of 32 bits are told apart by halves.
+const MOST: usize = 1 << 28;
+
+/// So many are entered at once.
+const TOGETHER: usize = 16;
 
 /// How a record stands to those that were accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,62 +50,118 @@ pub(crate) enum Standing {
 impl Window {
     pub(crate) fn new(most: usize, age: Duration) -> Self {
         Self {
-            most,
+            most: most.min(MOST),
             age,
             order: VecDeque::new(),
-            names: HashMap::default(),
-            others: HashSet::default(),
+            first: 0,
+            table: Table::default(),
+            several: HashMap::default(),
+            unsaved: 0,
+            saving: false,
         }
     }
 
-    /// What is remembered from earlier, oldest first.
+    /// What is remembered from earlier, oldest first; it is saved already.
     pub(crate) fn fill(&mut self, seen: impl IntoIterator<Item = Seen>) {
-        for seen in seen {
-            self.insert(seen);
+        self.accepted(seen);
+        self.unsaved = 0;
+    }
+
+    /// Records were accepted.
+    pub(crate) fn accepted(&mut self, seen: impl IntoIterator<Item = Seen>) {
+        let mut seen = seen.into_iter();
+        let mut together: [Option<Seen>; TOGETHER] = [None; TOGETHER];
+        loop {
+            for (place, seen) in together.iter_mut().zip(seen.by_ref()) {
+                *place = Some(seen);
+            }
+            self.table
+                .touch(together.iter().flatten().map(|seen| &seen.id));
+            for seen in &mut together {
+                match seen.take() {
+                    Some(seen) => self.insert(seen),
+                    None => return,
+                }
+            }
         }
     }
 
     pub(crate) fn standing(&mut self, identity: &Identity, now: Timestamp) -> Standing {
         self.forget(now);
-        match self.names.get(&identity.id) {
+        if !self.several.is_empty()
+            && let Some(contents) = self.several.get(&identity.id)
+        {
+            return match contents.contains(&identity.content) {
+                true => Standing::Duplicate,
+                false => Standing::Conflicting,
+            };
+        }
+        match self.one(&identity.id) {
             None => Standing::New,
-            Some(known) if known.first == Some(identity.content) => Standing::Duplicate,
-            Some(known) if known.others > 0 && self.others.contains(identity) => {
-                Standing::Duplicate
-            }
+            Some(content) if content == identity.content => Standing::Duplicate,
             Some(_) => Standing::Conflicting,
         }
     }
 
-    /// A record was accepted.
-    pub(crate) fn insert(&mut self, seen: Seen) {
+    /// What the record of a name holds that is the only one remembered.
+    fn one(&self, id: &[u8; 16]) -> Option<[u8; 16]> {
+        self.table.places(id).find_map(|number| {
+            // Before the first, counted round, lies far behind the last.
+            let seen = self.order.get(number.wrapping_sub(self.first) as usize)?;
+            (seen.id == *id).then_some(seen.content)
+        })
+    }
+
+    fn insert(&mut self, seen: Seen) {
         if self.most == 0 {
             return;
         }
-        match self.names.entry(seen.id) {
-            Entry::Vacant(place) => {
-                place.insert(Known {
-                    first: Some(seen.content),
-                    others: 0,
-                });
+        if !self.several.is_empty()
+            && let Some(contents) = self.several.get_mut(&seen.id)
+        {
+            // Sent twice all the same (both were under way): one memory is enough.
+            if !contents.insert(seen.content) {
+                return;
             }
-            Entry::Occupied(mut place) => {
-                let known = place.get_mut();
-                let identity = Identity {
-                    id: seen.id,
-                    content: seen.content,
-                };
-                // Sent twice all the same (both were under way): one memory is enough.
-                if known.first == Some(seen.content) || !self.others.insert(identity) {
-                    return;
+        } else {
+            match self.one(&seen.id) {
+                Some(content) if content == seen.content => return,
+                Some(content) => {
+                    let both = [content, seen.content].into_iter().collect();
+                    self.several.insert(seen.id, both);
                 }
-                known.others += 1;
+                None => {
+                    if self.table.is_full() {
+                        self.renew();
+                    }
+                    self.table.insert(&seen.id, self.number(self.order.len()));
+                }
             }
         }
         self.order.push_back(seen);
+        self.unsaved += 1;
         while self.order.len() > self.most {
             self.pop();
         }
+    }
+
+    /// Makes the table anew, without what was forgotten.
+    fn renew(&mut self) {
+        self.table.renew(self.order.len());
+        for (index, seen) in self.order.iter().enumerate() {
+            if self.several.is_empty() || !self.several.contains_key(&seen.id) {
+                self.table.insert(&seen.id, self.number(index));
+            }
+        }
+    }
+
+    fn number(&self, index: usize) -> u32 {
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "fewer are remembered than 32 bits can count"
+        )]
+        let index = index as u32;
+        self.first.wrapping_add(index)
     }
 
     fn forget(&mut self, now: Timestamp) {
@@ -116,22 +177,32 @@ impl Window {
         let Some(seen) = self.order.pop_front() else {
             return;
         };
-        let Entry::Occupied(mut place) = self.names.entry(seen.id) else {
+        self.first = self.first.wrapping_add(1);
+        self.unsaved = self.unsaved.min(self.order.len());
+        if self.several.is_empty() {
             return;
-        };
-        let known = place.get_mut();
-        if known.first == Some(seen.content) {
-            known.first = None;
-        } else {
-            self.others.remove(&Identity {
-                id: seen.id,
-                content: seen.content,
-            });
-            known.others -= 1;
         }
-        if known.first.is_none() && known.others == 0 {
-            place.remove();
+        if let Entry::Occupied(mut place) = self.several.entry(seen.id) {
+            place.get_mut().remove(&seen.content);
+            if place.get().is_empty() {
+                place.remove();
+            }
         }
+    }
+
+    /// Whether there is something to be saved and nobody who does: then that is for
+    /// whoever asks.
+    pub(crate) fn begins_saving(&mut self) -> bool {
+        self.unsaved > 0 && !std::mem::replace(&mut self.saving, true)
+    }
+
+    /// What is to be saved, oldest first; `None` ends the saving.
+    pub(crate) fn take_unsaved(&mut self) -> Option<Vec<Seen>> {
+        let saved = self.order.len() - self.unsaved;
+        self.unsaved = 0;
+        let unsaved: Vec<Seen> = self.order.range(saved..).copied().collect();
+        self.saving = !unsaved.is_empty();
+        self.saving.then_some(unsaved)
     }
 }
 
@@ -160,7 +231,7 @@ mod tests {
             let (most, age) = (5, 10);
             let mut window = Window::new(most, Duration::from_secs(age));
             let mut plain: Vec<(Identity, i64)> = Vec::new();
-            let mut now = 1000;
+            let (mut now, mut to_save) = (1000, 0);
             for (id, content, passed, accept) in steps {
                 now += passed;
                 plain.retain(|(_, then)| now - then <= 10);
@@ -174,13 +245,74 @@ mod tests {
                 };
                 prop_assert_eq!(window.standing(&it, at(now)), expected);
                 if accept && expected != Standing::Duplicate {
-                    window.insert(Seen::new(it.id, it.content, at(now)));
+                    window.accepted([Seen::new(it.id, it.content, at(now))]);
                     plain.push((it, now));
+                    to_save += 1;
                     if plain.len() > most {
                         plain.remove(0);
                     }
                 }
+                to_save = to_save.min(plain.len());
+                if passed == 3 {
+                    let unsaved = window.take_unsaved().unwrap_or_default();
+                    let expected = plain[plain.len() - to_save..].iter();
+                    let expected = expected.map(|(it, then)| Seen::new(it.id, it.content, at(*then)));
+                    prop_assert_eq!(unsaved, expected.collect::<Vec<_>>());
+                    to_save = 0;
+                }
             }
         }
+    }
+
+    #[test]
+    fn names_are_found_however_often_the_table_was_made_anew() {
+        let mut window = Window::new(1000, Duration::from_secs(10));
+        // The numbers run over on the way.
+        window.first = u32::MAX - 5000;
+        let name = |n: u32| {
+            let mut id = [0; 16];
+            // Few different beginnings: names share slots, and half of their hashes.
+            id[..4].copy_from_slice(&(n % 7).to_le_bytes());
+            id[8..12].copy_from_slice(&n.to_le_bytes());
+            Identity {
+                id,
+                content: [1; 16],
+            }
+        };
+        for n in 0..10_000 {
+            let new = name(n);
+            window.accepted([Seen::new(new.id, new.content, at(1000))]);
+            let oldest_known = n.saturating_sub(999);
+            for (of, expected) in [
+                (n, Standing::Duplicate),
+                (oldest_known, Standing::Duplicate),
+                (oldest_known.wrapping_sub(1), Standing::New),
+            ] {
+                assert_eq!(
+                    window.standing(&name(of), at(1000)),
+                    expected,
+                    "{of} at {n}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn one_saves_at_a_time_and_what_was_recalled_is_saved() {
+        let mut window = Window::new(10, Duration::from_secs(10));
+        let seen = |n| Seen::new([n; 16], [n; 16], at(1000));
+        window.fill([seen(1)]);
+        assert!(!window.begins_saving());
+        window.accepted([seen(2)]);
+        assert!(window.begins_saving());
+        window.accepted([seen(3)]);
+        assert!(!window.begins_saving());
+        assert_eq!(window.take_unsaved(), Some(vec![seen(2), seen(3)]));
+        window.accepted([seen(4)]);
+        assert!(!window.begins_saving());
+        assert_eq!(window.take_unsaved(), Some(vec![seen(4)]));
+        assert_eq!(window.take_unsaved(), None);
+        window.accepted([seen(5)]);
+        assert!(window.begins_saving());
     }
 }

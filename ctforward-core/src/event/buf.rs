@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::index::index;
-use super::record::{Field, Record};
+use super::record::{Escapes, Field, Record};
 use crate::{Error, ErrorKind};
 
 /// One record with its own bytes, for records that do not come from a log file:
@@ -21,6 +21,7 @@ use crate::{Error, ErrorKind};
 pub struct RecordBuf {
     bytes: Bytes,
     fields: Vec<Field>,
+    escapes: Escapes,
 }
 
 impl RecordBuf {
@@ -49,13 +50,18 @@ impl RecordBuf {
         let bytes = bytes.slice_ref(raw.get().as_bytes());
         let fields = index(&bytes)
             .ok_or_else(|| Error::new(ErrorKind::Malformed, "record", "not a JSON object"))?;
-        Ok(Self { bytes, fields })
+        let escapes = Escapes::of(&bytes);
+        Ok(Self {
+            bytes,
+            fields,
+            escapes,
+        })
     }
 
     /// The record; its offset is 0.
     #[must_use]
     pub fn as_record(&self) -> Record<'_> {
-        Record::new(&self.bytes, &self.fields, 0)
+        Record::new(&self.bytes, &self.fields, 0, self.escapes)
     }
 
     /// The record's bytes.

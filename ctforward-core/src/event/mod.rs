@@ -4,7 +4,7 @@ mod buf;
 mod header;
 mod index;
 mod model;
-mod record;
+pub(crate) mod record;
 pub(crate) mod scan;
 mod version;
 

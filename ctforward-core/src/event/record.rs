@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use memchr::{memchr, memrchr};
+
 use super::scan::key_is;
 
 /// Where one top-level key of a record and its value lie, as the reader noted it.
@@ -34,15 +36,50 @@ pub struct Record<'a> {
     bytes: &'a [u8],
     fields: &'a [Field],
     offset: u64,
+    escapes: Escapes,
+}
+
+/// Where the first and the last backslash of a record are, so that what lies before
+/// or behind them need not be looked at for one. Few records have one at all, and
+/// those that have it often have it in one value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Escapes {
+    first: usize,
+    last: usize,
+}
+
+impl Escapes {
+    /// There is none.
+    pub(crate) const NONE: Self = Self {
+        first: usize::MAX,
+        last: 0,
+    };
+
+    /// Those of these bytes.
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        match (memchr(b'\\', bytes), memrchr(b'\\', bytes)) {
+            (Some(first), Some(last)) => Self { first, last },
+            _ => Self::NONE,
+        }
+    }
 }
 
 impl<'a> Record<'a> {
-    pub(crate) fn new(bytes: &'a [u8], fields: &'a [Field], offset: u64) -> Self {
+    /// A record of these bytes, which are UTF-8.
+    pub(crate) fn new(bytes: &'a [u8], fields: &'a [Field], offset: u64, escapes: Escapes) -> Self {
         Self {
             bytes,
             fields,
             offset,
+            escapes,
         }
+    }
+
+    /// Whether there is no backslash in this part of it: keys and texts in it are as
+    /// they are written.
+    #[inline]
+    pub(crate) fn is_plain(&self, part: &Range<usize>) -> bool {
+        part.end <= self.escapes.first || part.start > self.escapes.last
     }
 
     /// The record's bytes, as they lie in the inflated file.

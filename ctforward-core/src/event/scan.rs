@@ -365,6 +365,14 @@ pub(crate) fn text(raw: &[u8]) -> Option<Cow<'_, str>> {
     Some(Cow::Owned(out))
 }
 
+/// As [`text`], of a raw value in which no backslash is and which is UTF-8, as all of
+/// a record is: neither is looked at again.
+pub(crate) fn plain_text(raw: &[u8]) -> Option<&[u8]> {
+    let inside = raw.strip_prefix(b"\"")?;
+    let end = quote_or_backslash(inside)?;
+    (end + 1 == inside.len()).then(|| inside.get(..end))?
+}
+
 enum Piece<'a> {
     Run(&'a [u8]),
     Char(char),
@@ -542,6 +550,7 @@ mod tests {
     fn several_strings_in_one_value_are_no_text() {
         for raw in [r#""a":"b""#, r#""a" "b""#, r#""a\n":{"b":"c""#, r#""a\""#] {
             assert_eq!(text(raw.as_bytes()), None, "{raw}");
+            assert_eq!(plain_text(raw.as_bytes()), None, "{raw}");
         }
     }
 
@@ -551,6 +560,9 @@ mod tests {
             let raw = serde_json::to_vec(&s).unwrap();
             let read = text(&raw);
             prop_assert_eq!(read.as_deref(), Some(s.as_str()));
+            if !raw.contains(&b'\\') {
+                prop_assert_eq!(plain_text(&raw), Some(s.as_bytes()));
+            }
             let raw = format!("\"{escapes}\"");
             let theirs = serde_json::from_str::<String>(&raw).ok();
             let read = text(raw.as_bytes());

@@ -1,7 +1,6 @@
 //! The open batch, which records of all files being read go into.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -12,7 +11,7 @@ use tokio::time::Instant;
 use super::books::RecordBooks;
 use super::track::Track;
 use crate::batch::{Batch, BatchBuilder, BatchLimits};
-use crate::duplicates::{ById, Identity, Standing, Window};
+use crate::duplicates::{ById, Identity, Standing, Table, Window};
 use crate::object::Object;
 
 pub(super) struct Batcher {
@@ -48,39 +47,50 @@ struct Open {
 /// The records of a batch that have a name, where duplicates are removed.
 #[derive(Default)]
 struct Named {
-    /// The bytes and the index of the first record of each name.
-    first: HashMap<[u8; 16], ([u8; 16], u32), ById>,
-    /// The indices of the others.
+    /// Where the first record of each name is.
+    first: Table,
+    /// The others.
     others: HashMap<Identity, u32, ById>,
 }
 
 impl Named {
     /// Room for the records of a batch of usual size.
     fn with_room() -> Self {
-        Self {
-            first: HashMap::with_capacity_and_hasher(800, ById::default()),
-            others: HashMap::default(),
-        }
+        let mut named = Self::default();
+        named.first.renew(800);
+        named
     }
 
-    /// The index of the same record, and whether there is one of its name at all.
-    fn find(&self, identity: &Identity) -> (Option<u32>, bool) {
-        match self.first.get(&identity.id) {
+    /// The index of the same record among those of the batch, and whether there is
+    /// one of its name at all.
+    fn find(&self, identity: &Identity, of: &[Option<Identity>]) -> (Option<u32>, bool) {
+        let first = self.first.places(&identity.id).find_map(|index| {
+            let known = of.get(index as usize)?.as_ref()?;
+            (known.id == identity.id).then_some((index, known.content))
+        });
+        match first {
             None => (None, false),
-            Some((content, index)) if *content == identity.content => (Some(*index), true),
+            Some((index, content)) if content == identity.content => (Some(index), true),
             Some(_) => (self.others.get(identity).copied(), true),
         }
     }
 
-    fn insert(&mut self, identity: Identity, index: u32) {
-        match self.first.entry(identity.id) {
-            Entry::Vacant(place) => {
-                place.insert((identity.content, index));
-            }
-            Entry::Occupied(_) => {
-                self.others.insert(identity, index);
+    /// Enters a record that comes behind those of the batch.
+    fn insert(&mut self, identity: Identity, index: u32, known: bool, of: &[Option<Identity>]) {
+        if known {
+            self.others.insert(identity, index);
+            return;
+        }
+        if self.first.is_full() {
+            let others = std::mem::take(&mut self.first);
+            self.first.renew(of.len() + 1);
+            for place in others.all() {
+                if let Some(Some(known)) = of.get(place as usize) {
+                    self.first.insert(&known.id, place);
+                }
             }
         }
+        self.first.insert(&identity.id, index);
     }
 }
 
@@ -192,10 +202,8 @@ impl Batcher {
     }
 
     /// Looks at, or changes, what is remembered of accepted records.
-    pub(super) fn with_window(&self, change: impl FnOnce(&mut Window)) {
-        if let Some(window) = &mut self.lock().window {
-            change(window);
-        }
+    pub(super) fn with_window<T: Default>(&self, look: impl FnOnce(&mut Window) -> T) -> T {
+        self.lock().window.as_mut().map(look).unwrap_or_default()
     }
 
     /// Records that went on though another of their name was there.
@@ -218,7 +226,9 @@ impl Batcher {
             return Put::Closed;
         };
         let identity = line.identity.as_ref();
-        let (twin, same_name) = identity.map_or((None, false), |id| open.named.find(id));
+        let (twin, same_name) = identity.map_or((None, false), |identity| {
+            open.named.find(identity, &open.notes.identities)
+        });
         if twin.is_none() && !open.has_room(line.cost(), self.limits)
             || twin.is_some() && !open.has_room(0, self.limits)
         {
@@ -232,7 +242,7 @@ impl Batcher {
         } else {
             slot.conflicting += u64::from(conflicting || same_name);
             let remembers = slot.window.is_some();
-            open.push(track, line, remembers);
+            open.push(track, line, remembers, same_name);
         }
         if open.has_room(1, self.limits) {
             return Put::Taken;
@@ -335,18 +345,19 @@ impl Open {
         clippy::cast_possible_truncation,
         reason = "limits keep a batch far below 4 GiB"
     )]
-    fn push(&mut self, track: &Arc<Track>, line: Outgoing<'_>, remembers: bool) {
+    fn push(&mut self, track: &Arc<Track>, line: Outgoing<'_>, remembers: bool, same_name: bool) {
         let file = self.file(track);
         track.batched(self.id, line.offset);
         let index = self.builder.len() as u32;
         self.builder
             .push(line.bytes, file, line.offset, line.length);
         self.notes.times.push(line.time);
+        if let Some(identity) = line.identity {
+            let before = &self.notes.identities;
+            self.named.insert(identity, index, same_name, before);
+        }
         if remembers {
             self.notes.identities.push(line.identity);
-        }
-        if let Some(identity) = line.identity {
-            self.named.insert(identity, index);
         }
         if let Some(original) = line.original {
             self.notes.original_bytes.extend_from_slice(original);

@@ -16,13 +16,17 @@ use super::run::{Run, unharmed};
 use super::track::Track;
 use super::worker::stopped;
 use crate::batch::Batch;
+use crate::duplicates::Window;
 use crate::error::{Error, ErrorKind, Result, Retry};
-use crate::ledger::Seen;
+use crate::ledger::{Seen, SeenStore};
 use crate::quarantine::{Kept, QuarantineEntry, Reason};
 use crate::sink::Delivery;
 
 /// How often the mark of a file is told to the ledger, at most.
 const MARKED: Duration = Duration::from_millis(20);
+
+/// How often accepted records are written down for later runs, at most.
+const REMEMBERED: Duration = Duration::from_millis(500);
 
 const SENT_ENOUGH: &str = "as many bytes were sent as may be";
 
@@ -84,7 +88,7 @@ impl Run {
         });
         let verdicts = self.verdicts(&batch, &notes, delivery).await;
         let tallies = self.tally(&batch, &notes, &verdicts, tracks.len()).await;
-        let seen = self.accepted(&notes, &verdicts);
+        self.accepted(&notes, &verdicts);
         let sent = tallies.iter().map(|tally| tally.sent).sum();
         self.progress.sent.fetch_add(sent, Ordering::Relaxed);
         metrics::counter!("ctforward_sent_bytes_total").increment(sent);
@@ -94,12 +98,12 @@ impl Run {
         // The bodies go; what is left of the batch counts until it is written down.
         drop((batch, notes, verdicts));
         let budget = Arc::new(budget);
-        if !seen.is_empty() {
-            let (run, budget) = (Arc::clone(&self), Arc::clone(&budget));
-            self.tasks.spawn(async move {
-                run.remember(&seen).await;
-                drop(budget);
-            });
+        let store = self.duplicates.as_ref().and_then(|d| d.store.as_ref());
+        if let Some(store) = store
+            && self.batcher.with_window(Window::begins_saving)
+        {
+            let (run, store) = (Arc::clone(&self), Arc::clone(store));
+            self.tasks.spawn(async move { run.remember(&*store).await });
         }
         // Beside each other, so that a ledger can write them together.
         for (track, tally) in tracks.into_iter().zip(tallies) {
@@ -118,12 +122,23 @@ impl Run {
         }
     }
 
-    async fn remember(&self, seen: &[Seen]) {
-        let store = self.duplicates.as_ref().and_then(|d| d.store.as_ref());
-        if let Some(store) = store
-            && let Err(error) = self.in_time(store.remember(seen)).await
-        {
-            tracing::warn!(%error, "accepted records are not remembered beyond this run");
+    /// Writes down what was accepted, until nothing more is to be written. What is
+    /// not written when the process dies is sent once more where it comes again.
+    async fn remember(&self, store: &dyn SeenStore) {
+        loop {
+            // A window's worth is written at most, however much passes in a moment.
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => {}
+                () = self.nothing_else.cancelled() => {}
+                () = tokio::time::sleep(REMEMBERED) => {}
+            }
+            let Some(seen) = self.batcher.with_window(Window::take_unsaved) else {
+                return;
+            };
+            if let Err(error) = self.in_time(store.remember(&seen)).await {
+                tracing::warn!(%error, "accepted records are not remembered beyond this run");
+            }
         }
     }
 
@@ -242,8 +257,8 @@ impl Run {
     }
 
     /// Enters accepted records in the counts of the run and in the window of
-    /// those remembered; answers what is to be remembered beyond the run.
-    fn accepted(&self, notes: &Notes, verdicts: &[Verdict]) -> Vec<Seen> {
+    /// those remembered.
+    fn accepted(&self, notes: &Notes, verdicts: &[Verdict]) {
         let now = Timestamp::now();
         let is_accepted = |index: &usize| matches!(verdicts.get(*index), Some(Verdict::Accepted));
         let mut fresh = Freshness::default();
@@ -257,14 +272,11 @@ impl Run {
             .fetch_add(accepted, Ordering::Relaxed);
         self.state().freshness.add(&fresh);
         let named = notes.identities.iter().enumerate();
-        let seen: Vec<Seen> = named
+        let seen = named
             .filter(|(index, _)| is_accepted(index))
             .filter_map(|(_, identity)| *identity)
-            .map(|identity| Seen::new(identity.id, identity.content, now))
-            .collect();
-        self.batcher
-            .with_window(|window| window.fill(seen.iter().copied()));
-        seen
+            .map(|identity| Seen::new(identity.id, identity.content, now));
+        self.batcher.with_window(|window| window.accepted(seen));
     }
 
     async fn quarantine_refused(

@@ -6,6 +6,7 @@ use super::outer::{MAX_DEPTH, Outer, Seen};
 use super::scan::{Scan, Scanner};
 use super::{BadRecord, Oversized, ReadError, ReadLimits, Step, text};
 use crate::event::Record;
+use crate::event::record::Escapes;
 use crate::quarantine::Reason;
 
 /// What one call inflates at most.
@@ -207,16 +208,21 @@ impl LogReader {
         match found {
             Found::Record { start, end } => {
                 let bytes = &self.buffer[start..end];
-                let reason = if self.scanner.deepest() + self.outer.depth() > MAX_DEPTH {
-                    Some(Reason::TooDeep)
-                } else if text::is_clean(bytes) {
-                    None
+                let checked = if self.scanner.deepest() + self.outer.depth() > MAX_DEPTH {
+                    Err(Reason::TooDeep)
                 } else {
-                    Some(Reason::BadText)
+                    text::check(bytes).ok_or(Reason::BadText)
                 };
-                match reason {
-                    None => Step::Record(Record::new(bytes, self.scanner.fields(), at(start))),
-                    Some(reason) => Step::Bad(BadRecord {
+                match checked {
+                    Ok(escapes) => {
+                        let escapes = match escapes {
+                            true => Escapes::of(bytes),
+                            false => Escapes::NONE,
+                        };
+                        let fields = self.scanner.fields();
+                        Step::Record(Record::new(bytes, fields, at(start), escapes))
+                    }
+                    Err(reason) => Step::Bad(BadRecord {
                         bytes,
                         offset: at(start),
                         reason,

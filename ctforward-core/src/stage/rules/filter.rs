@@ -22,7 +22,7 @@ pub(super) const NOT_INCLUDED: &str = "not-included";
 const SEARCHES: u8 = 4;
 
 /// So many fields are remembered without an allocation.
-const INLINE: usize = 16;
+const INLINE: usize = 8;
 
 /// Compiled rules: drops the records that no `include` rule takes, by the name
 /// `not-included`, and those that an `exclude` rule matches, by its name; the
@@ -201,8 +201,8 @@ impl List {
         // such value is there.
         if self.doubt == Doubt::Fails
             && let Some(values) = &condition.positive
-            && let Some(json) = seen.unread(condition.field)
-            && !values.may_be_in(json)
+            && let Some((json, is_plain)) = seen.unread(condition.field)
+            && !values.may_be_in(json, is_plain)
         {
             return false;
         }
@@ -281,14 +281,14 @@ impl<'f, 'a> Fieldwise<'f, 'a> {
 
     /// The JSON in which a field lies that would have to be taken apart to read it,
     /// and was not yet. After a few such answers reading it once is less work.
-    fn unread(&self, field: usize) -> Option<&'a [u8]> {
+    fn unread(&self, field: usize) -> Option<(&'a [u8], bool)> {
         let path = self.fields.get(field).filter(|path| path.cost() > 0)?;
         if self.searched.get() >= SEARCHES || self.cell(field)?.get().is_some() {
             return None;
         }
         self.searched.set(self.searched.get() + 1);
         match self.tops.get(path.top()) {
-            Top::Value(json) => Some(json),
+            Top::Value(json, is_plain) => Some((json, is_plain)),
             _ => None,
         }
     }

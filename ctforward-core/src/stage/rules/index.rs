@@ -1,6 +1,7 @@
 //! Finding the rules that can match a record by its eventSource and eventName.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 /// A rule of more pairs of source and name is found by its sources alone.
 const PAIRS: usize = 4096;
@@ -12,7 +13,7 @@ const ALL_PAIRS: usize = 100_000;
 /// most rules name.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Index {
-    by_source: HashMap<Box<str>, Names>,
+    by_source: HashMap<Box<[u8]>, Names, Quick>,
     any_source: Names,
     pairs: usize,
 }
@@ -20,7 +21,7 @@ pub(super) struct Index {
 /// Positions are in ascending order.
 #[derive(Clone, Debug, Default)]
 struct Names {
-    by_name: HashMap<Box<str>, Vec<usize>>,
+    by_name: HashMap<Box<[u8]>, Vec<usize>, Quick>,
     any_name: Vec<usize>,
 }
 
@@ -28,7 +29,7 @@ struct Names {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Key<'t> {
     /// This one text.
-    Text(&'t str),
+    Text(&'t [u8]),
     /// None that a rule could ask for.
     None,
     /// It may be any: the index does not help.
@@ -41,8 +42,8 @@ impl Index {
     pub(super) fn add(
         &mut self,
         n: usize,
-        sources: Option<&[Box<str>]>,
-        names: Option<&[Box<str>]>,
+        sources: Option<&[Box<[u8]>]>,
+        names: Option<&[Box<[u8]>]>,
     ) {
         let pairs = sources.map_or(1, <[_]>::len) * names.map_or(1, <[_]>::len);
         let names = names.filter(|_| pairs <= PAIRS && self.pairs + pairs <= ALL_PAIRS);
@@ -93,7 +94,7 @@ impl Index {
 }
 
 impl Names {
-    fn add(&mut self, n: usize, names: Option<&[Box<str>]>) {
+    fn add(&mut self, n: usize, names: Option<&[Box<[u8]>]>) {
         match names {
             None => self.any_name.push(n),
             Some(names) => {
@@ -104,8 +105,44 @@ impl Names {
         }
     }
 
-    fn get(&self, name: Option<&str>) -> [&[usize]; 2] {
+    fn get(&self, name: Option<&[u8]>) -> [&[usize]; 2] {
         let by_name = name.and_then(|name| self.by_name.get(name));
         [by_name.map_or(&[][..], Vec::as_slice), &self.any_name]
+    }
+}
+
+type Quick = BuildHasherDefault<QuickHasher>;
+
+/// A hash that needs no key: what the tables hold comes from the rules, and a record
+/// only asks.
+#[derive(Default)]
+struct QuickHasher(u64);
+
+impl QuickHasher {
+    fn mix(&mut self, word: u64) {
+        // The multiplier is the golden ratio's, as odd as any.
+        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
+impl Hasher for QuickHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        for word in words {
+            self.mix(u64::from_le_bytes(*word));
+        }
+        let last = rest
+            .iter()
+            .fold(0, |word, byte| word << 8 | u64::from(*byte));
+        self.mix(last);
+    }
+
+    fn write_usize(&mut self, length: usize) {
+        self.mix(length as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        // The table takes the uppermost bits and the lowest ones.
+        self.0 ^ self.0 >> 32
     }
 }

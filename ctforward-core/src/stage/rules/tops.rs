@@ -4,7 +4,7 @@ use crate::event::Record;
 use crate::event::scan::{has_escape, key_match};
 
 /// So many keys are looked for without an allocation.
-const INLINE: usize = 16;
+const INLINE: usize = 8;
 
 /// The keys that are looked for, each once.
 #[derive(Clone, Debug, Default)]
@@ -12,13 +12,16 @@ pub(super) struct Tops {
     names: Vec<Box<str>>,
     /// The positions in `names` of those that have as many bytes as the index says.
     by_length: Vec<Vec<usize>>,
+    /// The lengths of all of them, a bit each; the last bit for all that are longer.
+    lengths: u64,
 }
 
 /// What a record holds at one of the keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Top<'a> {
     Absent,
-    Value(&'a [u8]),
+    /// The value, and whether no escape is in it.
+    Value(&'a [u8], bool),
     /// The key comes twice, or one that cannot be decoded may be it.
     Doubt,
 }
@@ -37,6 +40,7 @@ impl Tops {
             return known;
         }
         let position = self.names.len();
+        self.lengths |= length_bit(name.len());
         self.names.push(name.into());
         if self.by_length.len() <= name.len() {
             self.by_length.resize(name.len() + 1, Vec::new());
@@ -56,18 +60,23 @@ impl Tops {
         };
         let bytes = record.bytes();
         for field in record.fields() {
-            let (Some(key), Some(value)) = (bytes.get(field.key()), bytes.get(field.value()))
-            else {
+            let is_plain = record.is_plain(&field.key());
+            if is_plain && self.lengths & length_bit(field.key().len()) == 0 {
+                continue;
+            }
+            let value = field.value();
+            let is_plain_value = record.is_plain(&value);
+            let (Some(key), Some(value)) = (bytes.get(field.key()), bytes.get(value)) else {
                 // Never: the reader noted them in these bytes.
                 for name in 0..self.names.len() {
                     found.set(name, Top::Doubt);
                 }
                 continue;
             };
-            if has_escape(key) {
+            if !is_plain && has_escape(key) {
                 for (position, name) in self.names.iter().enumerate() {
                     match key_match(key, name) {
-                        Some(true) => found.set(position, Top::Value(value)),
+                        Some(true) => found.set(position, Top::Value(value, is_plain_value)),
                         Some(false) => {}
                         None => found.set(position, Top::Doubt),
                     }
@@ -77,12 +86,16 @@ impl Tops {
             for position in self.by_length.get(key.len()).into_iter().flatten() {
                 let name = self.names.get(*position);
                 if name.is_some_and(|name| same(name.as_bytes(), key)) {
-                    found.set(*position, Top::Value(value));
+                    found.set(*position, Top::Value(value, is_plain_value));
                 }
             }
         }
         found
     }
+}
+
+fn length_bit(length: usize) -> u64 {
+    1 << length.min(63)
 }
 
 /// Whether keys of one length are the same, without a call for most lengths: the
@@ -136,10 +149,10 @@ mod tests {
         let found = tops.find(&buf.as_record());
         for (position, name) in names.iter().enumerate() {
             let expected = match name.as_str() {
-                "k0" => Top::Value(b"1"),
-                "k1" => Top::Value(b"2"),
-                "k39" => Top::Value(b"3"),
-                "k3" => Top::Value(b"7"),
+                "k0" => Top::Value(b"1", true),
+                "k1" => Top::Value(b"2", false),
+                "k39" => Top::Value(b"3", false),
+                "k3" => Top::Value(b"7", true),
                 // `k20` and half a character may be a reader's `k20`.
                 "k2" | "k20" => Top::Doubt,
                 _ => Top::Absent,
