@@ -251,6 +251,53 @@ async fn what_a_store_remembers_is_no_news_after_a_restart_unless_it_is_too_old(
     assert_eq!(again(hours(25)).await.report.records.duplicate, 0);
 }
 
+/// When, from its making, a store was told of how many records.
+struct Told(tokio::time::Instant, Mutex<Vec<(u128, usize)>>);
+
+#[async_trait]
+impl SeenStore for Told {
+    async fn key(&self) -> Result<[u8; 32]> {
+        Ok([1; 32])
+    }
+    async fn recall(&self, _: usize, _: Timestamp) -> Result<Vec<Seen>> {
+        Ok(Vec::new())
+    }
+    async fn remember(&self, seen: &[Seen]) -> Result<()> {
+        let told = (self.0.elapsed().as_millis(), seen.len());
+        self.1.lock().unwrap().push(told);
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_accepted_is_remembered_soon_however_long_the_run_goes_on() {
+    let pause = |millis| Thing::Wait(Duration::from_millis(millis));
+    let log = |n: usize| {
+        let record = event(&format!("id-{n}"), "1");
+        Thing::File(file(&key(n), document(&[record])))
+    };
+    // Each is sent as soon as the source makes the pipeline wait for the next.
+    let things = vec![
+        log(0),
+        pause(100),
+        log(1),
+        pause(100),
+        log(2),
+        pause(60_000),
+        log(3),
+    ];
+    let store = Arc::new(Told(tokio::time::Instant::now(), Mutex::default()));
+    let remembers = Duplicates::new().with_store(Arc::clone(&store));
+    let mut eager = PipelineLimits::default();
+    eager.linger = Duration::from_millis(1);
+    let ran = with(things, remembers, |_, _| None, |p| p.limits(eager)).await;
+    assert_eq!(ran.report.records.accepted, 4);
+    let told = store.1.lock().unwrap().clone();
+    let counts: Vec<usize> = told.iter().map(|(_, count)| *count).collect();
+    assert_eq!(counts, [3, 1], "{told:?}");
+    assert!(told[0].0 <= 600, "{told:?}");
+}
+
 /// A store that cannot be read, or not be written.
 struct Broken(bool, Mutex<usize>);
 
