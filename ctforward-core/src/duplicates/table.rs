@@ -24,7 +24,7 @@ impl Table {
         let slots = (count.saturating_mul(5) / 2).max(LEAST).next_power_of_two();
         self.tags.clear();
         self.tags.resize(slots, 0);
-        self.places.clear();
+        // What they hold counts only where there is a tag.
         self.places.resize(slots, 0);
         self.used = 0;
     }

@@ -30,6 +30,11 @@ struct Slot {
     window: Option<Window>,
     /// Records that went on though another of their name was there.
     conflicting: u64,
+    /// What a batch before had needed: memory that is given back for each batch and
+    /// asked for again costs the system's time.
+    spare: Named,
+    /// How many records the last batch had.
+    usual: usize,
 }
 
 struct Open {
@@ -54,11 +59,11 @@ struct Named {
 }
 
 impl Named {
-    /// Room for the records of a batch of usual size.
-    fn with_room() -> Self {
-        let mut named = Self::default();
-        named.first.renew(800);
-        named
+    /// Empty, with room for so many records.
+    fn renewed(mut self, records: usize) -> Self {
+        self.first.renew(records);
+        self.others.clear();
+        self
     }
 
     /// The index of the same record among those of the batch, and whether there is
@@ -192,6 +197,8 @@ impl Batcher {
                 next: 0,
                 window,
                 conflicting: 0,
+                spare: Named::default(),
+                usual: 0,
             }),
             opened: Notify::new(),
         }
@@ -232,10 +239,7 @@ impl Batcher {
         if twin.is_none() && !open.has_room(line.cost(), self.limits)
             || twin.is_some() && !open.has_room(0, self.limits)
         {
-            return slot
-                .open
-                .take()
-                .map_or(Put::Closed, |open| Put::Full(open.seal()));
+            return slot.seal().map_or(Put::Closed, Put::Full);
         }
         if let Some(of) = twin {
             open.twin(of, track, line.offset);
@@ -247,9 +251,7 @@ impl Batcher {
         if open.has_room(1, self.limits) {
             return Put::Taken;
         }
-        slot.open
-            .take()
-            .map_or(Put::Taken, |open| Put::Filled(open.seal()))
+        slot.seal().map_or(Put::Taken, Put::Filled)
     }
 
     /// Opens a batch, once its bytes are in the budget.
@@ -267,10 +269,12 @@ impl Batcher {
         if slot.open.is_none() {
             let id = slot.next;
             slot.next += 1;
-            let named = match slot.window {
-                Some(_) => Named::with_room(),
-                None => Named::default(),
-            };
+            let mut notes = Notes::default();
+            let mut named = std::mem::take(&mut slot.spare);
+            if slot.window.is_some() {
+                named = named.renewed(slot.usual);
+                notes.identities.reserve(slot.usual + slot.usual / 8);
+            }
             slot.open = Some(Open {
                 id,
                 builder: BatchBuilder::with_capacity(self.limits.bytes),
@@ -279,7 +283,7 @@ impl Batcher {
                 since: Instant::now(),
                 hold_until: None,
                 budget,
-                notes: Notes::default(),
+                notes,
                 named,
             });
             drop(slot);
@@ -294,7 +298,7 @@ impl Batcher {
         if open.builder.len() == 0 || !take(open.since) {
             return None;
         }
-        slot.open.take().map(Open::seal)
+        slot.seal()
     }
 
     /// When the open batch was opened; waits for one to be opened.
@@ -306,6 +310,22 @@ impl Batcher {
                 None => self.opened.notified().await,
             }
         }
+    }
+}
+
+impl Slot {
+    /// The open batch, if there is one; it takes no more records.
+    fn seal(&mut self) -> Option<Sealed> {
+        let open = self.open.take()?;
+        self.usual = open.notes.identities.len();
+        self.spare = open.named;
+        Some(Sealed {
+            id: open.id,
+            batch: open.builder.finish(open.files, open.hold_until),
+            tracks: open.tracks,
+            budget: open.budget,
+            notes: open.notes,
+        })
     }
 }
 
@@ -370,16 +390,6 @@ impl Open {
         let file = self.file(track);
         track.batched(self.id, offset);
         self.notes.twins.push(Twin { of, file, offset });
-    }
-
-    fn seal(self) -> Sealed {
-        Sealed {
-            id: self.id,
-            batch: self.builder.finish(self.files, self.hold_until),
-            tracks: self.tracks,
-            budget: self.budget,
-            notes: self.notes,
-        }
     }
 }
 

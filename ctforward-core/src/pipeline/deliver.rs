@@ -26,7 +26,7 @@ use crate::sink::Delivery;
 const MARKED: Duration = Duration::from_millis(20);
 
 /// How often accepted records are written down for later runs, at most.
-const REMEMBERED: Duration = Duration::from_millis(500);
+const REMEMBERED: Duration = Duration::from_secs(1);
 
 const SENT_ENOUGH: &str = "as many bytes were sent as may be";
 

@@ -228,6 +228,7 @@ mod tests {
         let own = |text: Text<'_>| Cow::Owned(text.into_owned());
         let mut tops = Tops::default();
         let path = FieldPath::new(field, &mut tops);
+        tops.settle();
         let record = buf.as_record();
         let top = tops.find(&record).get(path.top());
         let read = path.read(top);

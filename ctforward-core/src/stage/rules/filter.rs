@@ -47,6 +47,7 @@ impl Filter {
         let mut fields = Fields::default();
         let include = include.map(|rules| List::new(rules, Doubt::Holds, &mut fields));
         let exclude = List::new(exclude, Doubt::Fails, &mut fields);
+        fields.tops.settle();
         Self {
             fields: fields.paths,
             tops: fields.tops,
@@ -117,7 +118,10 @@ struct List {
 #[derive(Clone, Debug)]
 struct Compiled {
     name: Arc<str>,
+    /// Those first that hold wherever the index names the rule.
     conditions: Vec<Condition>,
+    /// How many these are.
+    indexed: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -125,6 +129,14 @@ struct Condition {
     field: usize,
     positive: Option<Values>,
     negative: Option<Values>,
+}
+
+impl Condition {
+    /// The values of which the field must have one, if equality is all that it asks of
+    /// those it wants.
+    fn only_equals(&self) -> Option<&[Box<[u8]>]> {
+        self.positive.as_ref()?.only_equals()
+    }
 }
 
 impl List {
@@ -146,15 +158,32 @@ impl List {
                 conditions.sort_by_key(|condition| fields.rank(condition.field));
                 let equals = |field: &str| {
                     let field = fields.known(field)?;
-                    let on_it = conditions.iter().filter(|c| c.field == field);
-                    on_it
-                        .filter_map(|c| c.positive.as_ref()?.only_equals())
-                        .next()
+                    conditions
+                        .iter()
+                        .position(|c| c.field == field && c.only_equals().is_some())
                 };
-                index.add(n, equals("eventSource"), equals("eventName"));
+                let [source, event] = ["eventSource", "eventName"].map(|field| equals(field));
+                let sources = source.and_then(|at| conditions.get(at)?.only_equals());
+                let names = event.and_then(|at| conditions.get(at)?.only_equals());
+                let by_name = index.add(n, sources, names);
+                // Swapped to the front, the one before first: the other stays where it is.
+                let mut found = [source, event.filter(|_| by_name)];
+                found.sort_unstable();
+                let mut indexed = 0;
+                for at in found.into_iter().flatten() {
+                    let says_all = |c: &Condition| c.negative.is_none();
+                    if conditions.get(at).is_some_and(says_all) {
+                        conditions.swap(at, indexed);
+                        indexed += 1;
+                    }
+                }
+                if let Some(rest) = conditions.get_mut(indexed..) {
+                    rest.sort_by_key(|condition| fields.rank(condition.field));
+                }
                 Compiled {
                     name: rule.name.as_str().into(),
                     conditions,
+                    indexed,
                 }
             })
             .collect();
@@ -167,9 +196,11 @@ impl List {
 
     /// The first rule that holds.
     fn first(&self, seen: &Fieldwise<'_, '_>) -> Option<&Compiled> {
-        let holds = |n: &usize| {
+        let all_hold = |conditions: &[Condition]| conditions.iter().all(|c| self.holds(c, seen));
+        let rest_holds = |n: &usize| {
             let rule = self.rules.get(*n);
-            rule.is_some_and(|rule| rule.conditions.iter().all(|c| self.holds(c, seen)))
+            let rest = rule.and_then(|rule| rule.conditions.get(rule.indexed..));
+            rest.is_some_and(all_hold)
         };
         let key = |field: Option<usize>| match field.map(|field| seen.get(field)) {
             Some(Seen::One(text)) => Key::Text(text),
@@ -183,10 +214,13 @@ impl List {
             Some(lists) => {
                 let firsts = lists
                     .into_iter()
-                    .filter_map(|list| list.iter().find(|n| holds(n)));
+                    .filter_map(|list| list.iter().find(|n| rest_holds(n)));
                 firsts.min().copied()
             }
-            None => (0..self.rules.len()).find(holds),
+            None => self
+                .rules
+                .iter()
+                .position(|rule| all_hold(&rule.conditions)),
         };
         self.rules.get(found?)
     }

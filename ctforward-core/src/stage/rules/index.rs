@@ -38,13 +38,14 @@ pub(super) enum Key<'t> {
 
 impl Index {
     /// Adds the rule at position `n`, behind all before it, which holds only for
-    /// these sources and names, if it says any.
+    /// these sources and names, if it says any; answers whether it is found by its
+    /// names, too.
     pub(super) fn add(
         &mut self,
         n: usize,
         sources: Option<&[Box<[u8]>]>,
         names: Option<&[Box<[u8]>]>,
-    ) {
+    ) -> bool {
         let pairs = sources.map_or(1, <[_]>::len) * names.map_or(1, <[_]>::len);
         let names = names.filter(|_| pairs <= PAIRS && self.pairs + pairs <= ALL_PAIRS);
         if names.is_some() {
@@ -59,6 +60,7 @@ impl Index {
                 }
             }
         }
+        names.is_some()
     }
 
     /// The positions of all rules that may hold for a record; `None` if that may be

@@ -10,8 +10,10 @@ const INLINE: usize = 8;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tops {
     names: Vec<Box<str>>,
-    /// The positions in `names` of those that have as many bytes as the index says.
-    by_length: Vec<Vec<usize>>,
+    /// In the order of their lengths, with their positions in `names`.
+    by_length: Vec<(Ends, usize)>,
+    /// Where in `by_length` those of a length begin, and behind the last of them.
+    starts: Vec<usize>,
     /// The lengths of all of them, a bit each; the last bit for all that are longer.
     lengths: u64,
 }
@@ -42,13 +44,36 @@ impl Tops {
         let position = self.names.len();
         self.lengths |= length_bit(name.len());
         self.names.push(name.into());
-        if self.by_length.len() <= name.len() {
-            self.by_length.resize(name.len() + 1, Vec::new());
-        }
-        if let Some(these) = self.by_length.get_mut(name.len()) {
-            these.push(position);
-        }
         position
+    }
+
+    /// Makes all that were entered ready to be found.
+    pub(super) fn settle(&mut self) {
+        let mut order: Vec<usize> = (0..self.names.len()).collect();
+        let length = |position: usize| self.names.get(position).map_or(0, |name| name.len());
+        order.sort_by_key(|position| length(*position));
+        let longest = order.last().map_or(0, |position| length(*position));
+        let before = |long: usize| order.partition_point(|position| length(*position) < long);
+        self.starts = (0..longest + 2).map(before).collect();
+        let ends = |position: usize| {
+            self.names
+                .get(position)
+                .map(|name| Ends::of(name.as_bytes()))
+        };
+        let entries = order
+            .iter()
+            .filter_map(|position| Some((ends(*position)?, *position)));
+        self.by_length = entries.collect();
+    }
+
+    /// Those of one length.
+    fn of_length(&self, length: usize) -> &[(Ends, usize)] {
+        let start = self.starts.get(length).copied();
+        let end = self.starts.get(length + 1).copied();
+        let these = start
+            .zip(end)
+            .and_then(|(start, end)| self.by_length.get(start..end));
+        these.unwrap_or_default()
     }
 
     /// Looks all of them up.
@@ -83,9 +108,15 @@ impl Tops {
                 }
                 continue;
             }
-            for position in self.by_length.get(key.len()).into_iter().flatten() {
-                let name = self.names.get(*position);
-                if name.is_some_and(|name| same(name.as_bytes(), key)) {
+            let ends = Ends::of(key);
+            for (_, position) in self.of_length(key.len()).iter().filter(|(e, _)| *e == ends) {
+                let same = || {
+                    self.names
+                        .get(*position)
+                        .is_some_and(|name| name.as_bytes() == key)
+                };
+                // Two ends of eight bytes are all of a key of up to sixteen.
+                if key.len() <= 16 || same() {
                     found.set(*position, Top::Value(value, is_plain_value));
                 }
             }
@@ -98,15 +129,23 @@ fn length_bit(length: usize) -> u64 {
     1 << length.min(63)
 }
 
-/// Whether keys of one length are the same, without a call for most lengths: the
-/// first and the last eight bytes are all of them.
-fn same(name: &[u8], key: &[u8]) -> bool {
-    match key.len() {
-        8..=16 => {
-            name.first_chunk::<8>() == key.first_chunk::<8>()
-                && name.last_chunk::<8>() == key.last_chunk::<8>()
+/// The first and the last eight bytes of a key, or all of a shorter one: keys of one
+/// length are told apart by them without a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ends(u64, u64);
+
+impl Ends {
+    fn of(key: &[u8]) -> Self {
+        match (key.first_chunk::<8>(), key.last_chunk::<8>()) {
+            (Some(first), Some(last)) => {
+                Self(u64::from_le_bytes(*first), u64::from_le_bytes(*last))
+            }
+            _ => Self(
+                key.iter()
+                    .fold(0, |word, byte| word << 8 | u64::from(*byte)),
+                0,
+            ),
         }
-        _ => name == key,
     }
 }
 
@@ -144,6 +183,7 @@ mod tests {
             assert_eq!(tops.of(name), position);
         }
         assert_eq!(tops.of("k7"), 7);
+        tops.settle();
         let record = r#"{"k0":1,"\u006b1":2,"k39":3,"k2":4,"\u006b2":5,"k20\ud800":6,"k3":7}"#;
         let buf = RecordBuf::parse(record.to_owned()).unwrap();
         let found = tops.find(&buf.as_record());
