@@ -31,6 +31,9 @@
 mod allow;
 mod envelope;
 mod item;
+mod json;
+mod name;
+mod object;
 mod shape;
 
 pub use allow::{Allow, AllowBuilder};
@@ -125,3 +128,6 @@ fn malformed(what: impl Into<std::borrow::Cow<'static, str>>) -> Error {
 fn too_large(what: impl Into<std::borrow::Cow<'static, str>>) -> Error {
     Error::new(ErrorKind::TooLarge, ORIGIN, what)
 }
+
+#[cfg(test)]
+mod tests;
