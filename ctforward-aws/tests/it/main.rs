@@ -9,6 +9,8 @@ mod conformance;
 mod errors;
 mod listing;
 mod real;
+#[cfg(feature = "secretsmanager")]
+mod secrets;
 mod server;
 
 use std::time::Duration;
