@@ -13,5 +13,10 @@ pub mod s3;
 #[cfg(feature = "s3")]
 mod shell;
 
+#[cfg(feature = "sqs")]
+pub mod sqs;
+
 #[cfg(feature = "s3")]
 pub use s3::{S3Reader, S3Source};
+#[cfg(feature = "sqs")]
+pub use sqs::SqsSource;
