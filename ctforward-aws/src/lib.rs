@@ -8,6 +8,7 @@
 mod error;
 #[cfg(feature = "s3")]
 mod facts;
+pub mod notification;
 #[cfg(feature = "s3")]
 pub mod s3;
 #[cfg(feature = "s3")]
