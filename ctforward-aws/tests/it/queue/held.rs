@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ctforward_core::{ErrorKind, Receipt as _, Source};
+use ctforward_core::{ErrorKind, Source};
 
 use super::fake::{Fault, Queue};
 use super::*;
