@@ -13,6 +13,7 @@ use tokio::sync::OnceCell;
 use super::calls::Line;
 use super::error::ORIGIN;
 use super::lease::Registry;
+use super::message::Doubles;
 use super::queue::QueueUrl;
 use super::receive::Receiver;
 use super::source::{Limits, SqsSource};
@@ -189,6 +190,7 @@ impl SqsSourceBuilder {
             wait: self.wait,
             counters: Arc::new(Counters::default()),
             registry: Arc::new(Registry::default()),
+            doubles: Arc::new(Doubles::default()),
             terms: OnceCell::new(),
             numbers: AtomicU64::new(0),
         };

@@ -14,7 +14,7 @@ use super::calls::{Line, overrides};
 use super::error::{Asked, ORIGIN, from_sdk};
 use super::keeper::Command;
 use super::lease::{Lease, Registry};
-use super::message::{Message, Part};
+use super::message::{Doubles, Identity, Message, Part};
 use super::stats::{Counters, count};
 use super::terms::Terms;
 use crate::notification::{Allow, Item, decode};
@@ -40,6 +40,7 @@ pub(crate) struct Receiver {
     pub(crate) wait: Duration,
     pub(crate) counters: Arc<Counters>,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) doubles: Arc<Doubles>,
     pub(crate) terms: OnceCell<Terms>,
     pub(crate) numbers: AtomicU64,
 }
@@ -90,7 +91,12 @@ impl Receiver {
             counters.hold_message();
             // Where the task is gone nothing is kept, and all of it comes again.
             let _ = keeper.send(Command::Hold(Arc::clone(&lease)));
-            self.parts(message.body.unwrap_or_default(), &lease, keeper, &mut intakes);
+            self.parts(
+                message.body.unwrap_or_default(),
+                &lease,
+                keeper,
+                &mut intakes,
+            );
         }
         Ok(Received { messages, intakes })
     }
@@ -193,7 +199,10 @@ impl Receiver {
             wrong = Some(Error::new(ErrorKind::Malformed, ORIGIN, why));
         }
         let message = Message::new(Arc::clone(lease), keeper.clone(), parts.max(1));
-        intakes.extend(good.into_iter().map(|item| self.part(item, lease, &message)));
+        intakes.extend(
+            good.into_iter()
+                .filter_map(|item| self.part(item, lease, &message)),
+        );
         let Some(mut reason) = wrong else {
             return;
         };
@@ -220,22 +229,31 @@ impl Receiver {
         }
     }
 
-    fn part(&self, item: Item, lease: &Lease, message: &Arc<Message>) -> Intake {
+    /// What is handed over of a part, unless it waits for another of the same object.
+    fn part(&self, item: Item, lease: &Lease, message: &Arc<Message>) -> Option<Intake> {
         match item {
             Item::Created(named) => {
                 count(&self.counters.files, 1);
                 let held = self.counters.hold_file(named.size.unwrap_or(UNKNOWN));
-                let receipt = Box::new(message.part(Some(held)));
+                let mut receipt = message.part(Some(held));
+                if let Some(object) = Identity::of(&named) {
+                    let Some(first) = self.doubles.join(object, receipt) else {
+                        count(&self.counters.doubled, 1);
+                        return None;
+                    };
+                    receipt = first;
+                }
                 let open = self.reader.open_later(named.id());
-                Intake::File(LogFile::new(named.object(), open, receipt).named())
+                let file = LogFile::new(named.object(), open, Box::new(receipt));
+                Some(Intake::File(file.named()))
             }
             Item::Skip { why, object, .. } => {
                 count(&self.counters.skipped, 1);
-                Intake::Skip {
+                Some(Intake::Skip {
                     object: object.unwrap_or_else(|| ObjectId::new("message", &*lease.id)),
                     why,
                     receipt: Box::new(message.part(None)),
-                }
+                })
             }
         }
     }

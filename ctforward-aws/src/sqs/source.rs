@@ -46,6 +46,8 @@ const MOST: u64 = 10;
 ///   hours, whatever is asked ("Amazon SQS visibility timeout").
 /// - One that comes again while it is held here (queues deliver at least once) is the
 ///   same message with a newer receipt handle; it is not handed over twice.
+/// - A file that another message names while it is under way, with the same ETag, is
+///   not handed over twice either: both messages share what becomes of it.
 /// - One that cannot be understood, or names what [`Allow`](crate::notification::Allow)
 ///   does not, is an [`Intake::Foreign`] with its body, or is left to the queue's
 ///   own dead-letter queue ([`DeadLetters`](super::DeadLetters)). Test events and the

@@ -19,6 +19,9 @@ pub struct SqsStats {
     pub repeated: u64,
     /// Files that messages named, as often as they named them.
     pub files: u64,
+    /// Of these, those that were under way already, by another message or place in it:
+    /// they share what becomes of the first.
+    pub doubled: u64,
     /// Items that rightly are no files (test events, removals).
     pub skipped: u64,
     /// Messages that could not be understood, or named what is not allowed.
@@ -67,6 +70,7 @@ impl SqsStatsHandle {
             messages: read(&c.messages),
             repeated: read(&c.repeated),
             files: read(&c.files),
+            doubled: read(&c.doubled),
             skipped: read(&c.skipped),
             foreign: read(&c.foreign),
             left_to_dead_letters: read(&c.left_to_dead_letters),
@@ -102,6 +106,7 @@ pub(crate) struct Counters {
     pub(crate) messages: AtomicU64,
     pub(crate) repeated: AtomicU64,
     pub(crate) files: AtomicU64,
+    pub(crate) doubled: AtomicU64,
     pub(crate) skipped: AtomicU64,
     pub(crate) foreign: AtomicU64,
     pub(crate) left_to_dead_letters: AtomicU64,

@@ -47,7 +47,11 @@ pub async fn run(args: Forward) -> Result<ExitCode, Failure> {
     }
     let console = Console::new();
     let zone = times::zone(&args.tz)?;
-    let queue = args.queue.queue_url.as_ref().map(|url| format!("sqs:{url}"));
+    let queue = args
+        .queue
+        .queue_url
+        .as_ref()
+        .map(|url| format!("sqs:{url}"));
     let places: Vec<Place> = args
         .sources
         .iter()

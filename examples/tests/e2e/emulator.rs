@@ -114,7 +114,11 @@ impl Emulator {
                 println!("the emulator ended: {}", emulator.output());
                 return None;
             }
-            let answer = http.get(&health).timeout(Duration::from_secs(2)).send().await;
+            let answer = http
+                .get(&health)
+                .timeout(Duration::from_secs(2))
+                .send()
+                .await;
             if answer.is_ok_and(|answer| answer.status().is_success()) {
                 return Some(emulator);
             }
@@ -179,7 +183,10 @@ impl Drop for Emulator {
         if std::thread::panicking() {
             let output = self.output();
             let from = output.len().saturating_sub(4000);
-            println!("the emulator said: {}", output.get(from..).unwrap_or_default());
+            println!(
+                "the emulator said: {}",
+                output.get(from..).unwrap_or_default()
+            );
         }
         let group = format!("-{}", self.child.id());
         let _ = Command::new("kill").args(["-9", "--", &group]).status();

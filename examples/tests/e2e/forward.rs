@@ -19,7 +19,14 @@ pub fn forward(feed: &Feed, s3: &str, endpoint: &str, folder: &Path) -> Command 
         .args(["forward", "--queue-url", &feed.queue_url])
         .args(["--allow-bucket", &feed.bucket])
         .args(["--s3-endpoint-url", s3, "--endpoint", endpoint])
-        .args(["--queue-wait", "1s", "--linger", "100ms", "--report", "json"])
+        .args([
+            "--queue-wait",
+            "1s",
+            "--linger",
+            "100ms",
+            "--report",
+            "json",
+        ])
         .arg("--ledger")
         .arg(folder.join("ledger"));
     command
@@ -55,7 +62,11 @@ async fn a_put_object_is_forwarded(emulator: &Emulator, via: Via) {
     let ran = drain(emulator, &feed, &standin, folder.path()).await;
     assert_eq!(ran.status, 0, "{via:?} {ran:?}");
     assert_eq!(received(&standin), lines(&all), "{via:?}");
-    assert_eq!(emulator.queue_counts(&feed.queue_url).await, Counts::EMPTY, "{via:?}");
+    assert_eq!(
+        emulator.queue_counts(&feed.queue_url).await,
+        Counts::EMPTY,
+        "{via:?}"
+    );
     assert_eq!(ran.json()["files"]["delivered"], 3, "{ran:?}");
 }
 
@@ -102,15 +113,8 @@ async fn an_object_that_is_told_of_twice_is_forwarded_once() {
     emulator.python(UPLOAD, &[&feed.bucket, &key, &body]).await;
     emulator.until_queued(&feed.queue_url, 2).await;
     let (standin, folder) = (standin().await, tempfile::tempdir().unwrap());
-    // The second may come while the first is under way, and is given back then.
-    let mut last = drain(&emulator, &feed, &standin, folder.path()).await;
-    for _ in 0..10 {
-        if emulator.queue_counts(&feed.queue_url).await == Counts::EMPTY {
-            break;
-        }
-        last = drain(&emulator, &feed, &standin, folder.path()).await;
-    }
-    assert_eq!(last.status, 0, "{last:?}");
+    let ran = drain(&emulator, &feed, &standin, folder.path()).await;
+    assert_eq!(ran.status, 0, "{ran:?}");
     assert_eq!(received(&standin), lines(&names));
     assert_eq!(emulator.queue_counts(&feed.queue_url).await, Counts::EMPTY);
 }
@@ -121,7 +125,9 @@ async fn poison_among_good_messages_is_kept_with_its_body_and_stops_nothing() {
         return;
     };
     let feed = emulator.bucket_with_queue(Via::Direct, VISIBILITY).await;
-    emulator.send(&feed.queue_url, "this is no notification \u{1b}[31m").await;
+    emulator
+        .send(&feed.queue_url, "this is no notification \u{202e}")
+        .await;
     let good = names("good", 5);
     emulator.put_log_file(&feed.bucket, 1, &good).await;
     let elsewhere = r#"{"Records":[{"eventVersion":"2.1","eventSource":"aws:s3","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"elsewhere"},"object":{"key":"private.json.gz","size":1}}}]}"#;
@@ -130,7 +136,7 @@ async fn poison_among_good_messages_is_kept_with_its_body_and_stops_nothing() {
     let (standin, folder) = (standin().await, tempfile::tempdir().unwrap());
     let ran = drain(&emulator, &feed, &standin, folder.path()).await;
     assert_eq!(ran.status, 3, "{ran:?}");
-    assert!(!ran.stderr.contains('\u{1b}'), "{ran:?}");
+    assert!(!ran.stderr.contains('\u{202e}'), "{ran:?}");
     assert_eq!(received(&standin), lines(&good));
     assert_eq!(emulator.queue_counts(&feed.queue_url).await, Counts::EMPTY);
     assert_eq!(ran.json()["files"]["quarantined"], 2, "{ran:?}");
@@ -150,10 +156,24 @@ async fn a_queue_is_not_begun_without_saying_what_may_be_read_and_where_to_keep(
     for (more, words) in [
         (&["--ledger", "/nonexistent/l"][..], "--allow-bucket"),
         (&["--allow-bucket", "b"], "--quarantine"),
-        (&["--allow-bucket", "b", "--ledger", "/nonexistent/l", "--dry-run"], "--dry-run"),
-        (&["--allow-bucket", "b", "--ledger", "/nonexistent/l", "."], "--drain"),
+        (
+            &[
+                "--allow-bucket",
+                "b",
+                "--ledger",
+                "/nonexistent/l",
+                "--dry-run",
+            ],
+            "--dry-run",
+        ),
+        (
+            &["--allow-bucket", "b", "--ledger", "/nonexistent/l", "."],
+            "--drain",
+        ),
     ] {
-        let args = base.iter().chain(more).filter(|arg| !(more.contains(&"--dry-run") && (**arg == "--to" || **arg == "/nonexistent/x")));
+        let args = base.iter().chain(more).filter(|arg| {
+            !(more.contains(&"--dry-run") && (**arg == "--to" || **arg == "/nonexistent/x"))
+        });
         let ran = run(args).await;
         assert_eq!(ran.status, 2, "{ran:?}");
         assert!(ran.stderr.contains(words), "{ran:?}");

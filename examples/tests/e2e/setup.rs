@@ -2,9 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use aws_sdk_s3::types::{
-    Event, NotificationConfiguration, QueueConfiguration,
-};
+use aws_sdk_s3::types::{Event, NotificationConfiguration, QueueConfiguration};
 use aws_sdk_sqs::types::QueueAttributeName;
 
 use crate::emulator::Emulator;
@@ -114,8 +112,13 @@ impl Emulator {
                     .unwrap();
             }
             Via::Sns | Via::SnsRaw => {
-                let raw = if via == Via::SnsRaw { "raw" } else { "enveloped" };
-                self.python(THROUGH_TOPIC, &[&bucket, &queue_arn, raw]).await;
+                let raw = if via == Via::SnsRaw {
+                    "raw"
+                } else {
+                    "enveloped"
+                };
+                self.python(THROUGH_TOPIC, &[&bucket, &queue_arn, raw])
+                    .await;
             }
             Via::EventBridge => {
                 self.python(THROUGH_BUS, &[&bucket, &queue_arn]).await;
@@ -133,7 +136,8 @@ impl Emulator {
     pub async fn put_log_file(&self, bucket: &str, minute: u32, names: &[String]) -> String {
         let key = key("111122223333", "us-east-1", minute);
         let records: Vec<String> = names.iter().map(|name| record(name)).collect();
-        self.put(bucket, &key, gzip(log_file(&records).as_bytes())).await;
+        self.put(bucket, &key, gzip(log_file(&records).as_bytes()))
+            .await;
         key
     }
 

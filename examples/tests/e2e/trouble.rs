@@ -20,7 +20,10 @@ struct Running(Child);
 impl Running {
     fn start(mut command: Command, log: &std::path::Path) -> Self {
         let log = std::fs::File::create(log).unwrap();
-        command.stdout(log.try_clone().unwrap()).stderr(log).stdin(Stdio::null());
+        command
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .stdin(Stdio::null());
         Self(command.spawn().unwrap())
     }
 
@@ -63,7 +66,11 @@ async fn a_slow_file_of_ten_holds_up_none_of_the_others_and_stays_held() {
     let mut running = Running::start(command, &folder.path().join("output"));
     until("the other nine", async || {
         emulator.queue_counts(&feed.queue_url).await
-            == Counts { visible: 0, in_flight: 1, delayed: 0 }
+            == Counts {
+                visible: 0,
+                in_flight: 1,
+                delayed: 0,
+            }
     })
     .await;
     assert_eq!(received(&standin).len(), 27);
