@@ -127,6 +127,14 @@ impl QueueArgs {
         self.allow().map(drop)
     }
 
+    /// Whether a run from these places goes on until it is interrupted.
+    pub fn is_endless(&self, places: &[Place]) -> bool {
+        !self.drain
+            && places
+                .iter()
+                .any(|place| matches!(place, Place::Queue { .. }))
+    }
+
     fn allow(&self) -> Result<Allow, Failure> {
         if self.allow_buckets.is_empty() && !self.allow_any_bucket {
             return Err(Failure::usage(

@@ -74,9 +74,8 @@ impl Speak for Line {
                     .build()
             })
             .collect::<Result<Vec<_>, _>>();
-        let entries = match entries {
-            Ok(entries) => entries,
-            Err(_) => return unmade(count),
+        let Ok(entries) = entries else {
+            return unmade(count);
         };
         let answer = self
             .client
@@ -109,9 +108,8 @@ impl Speak for Line {
                     .build()
             })
             .collect::<Result<Vec<_>, _>>();
-        let entries = match entries {
-            Ok(entries) => entries,
-            Err(_) => return unmade(count),
+        let Ok(entries) = entries else {
+            return unmade(count);
         };
         let answer = self
             .client

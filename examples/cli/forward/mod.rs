@@ -126,6 +126,7 @@ impl Job {
                 ledger: self.memory.ledger.is_some(),
                 quarantine: self.memory.quarantine_folder(),
                 would_keep,
+                endless: self.args.queue.is_endless(&self.places),
             };
             // Only a limit that was reached, and nothing else, is waited for.
             let failed = matches!(report.end, End::Failed(_));

@@ -164,3 +164,80 @@ async fn what_a_killed_program_held_is_taken_up_by_another_after_the_visibility_
     assert_eq!(received(&standin), lines(&all));
     assert_eq!(emulator.queue_counts(&feed.queue_url).await, Counts::EMPTY);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_drain_it_goes_on_until_it_is_interrupted() {
+    let Some(emulator) = Emulator::ministack().await else {
+        return;
+    };
+    let feed = emulator.bucket_with_queue(Via::Direct, SHORT).await;
+    let (standin, folder) = (standin().await, tempfile::tempdir().unwrap());
+    let command = forward(&feed, &emulator.url, &standin.endpoint(), folder.path());
+    let output = folder.path().join("output");
+    let mut running = Running::start(command, &output);
+    let mut all = Vec::new();
+    for minute in 0..3 {
+        // More empty answers than --drain would wait for.
+        tokio::time::sleep(Duration::from_millis(2500)).await;
+        let names = names(&format!("file{minute}"), 4);
+        emulator.put_log_file(&feed.bucket, minute, &names).await;
+        all.extend(names);
+        until("what was put last", async || {
+            received(&standin) == lines(&all)
+        })
+        .await;
+    }
+    until("an empty queue", async || {
+        emulator.queue_counts(&feed.queue_url).await == Counts::EMPTY
+    })
+    .await;
+    let pid = running.0.id().to_string();
+    let told = Command::new("kill").args(["-INT", &pid]).status().unwrap();
+    assert!(told.success());
+    let status = running.ended().await;
+    let output = std::fs::read_to_string(output).unwrap();
+    assert_eq!(status, 0, "{output}");
+}
+
+/// Poison for a queue with a dead-letter queue of its own.
+const DEAD_LETTERS: &str = r#"
+url, target = args
+sqs = client('sqs')
+dead = sqs.create_queue(QueueName='dead')['QueueUrl']
+arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=['QueueArn'])['Attributes']['QueueArn']
+sqs.set_queue_attributes(QueueUrl=target, Attributes={'RedrivePolicy':
+    json.dumps({'deadLetterTargetArn': arn, 'maxReceiveCount': '2'})})
+print(dead)
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn poison_is_left_to_the_dead_letter_queue_where_that_is_asked_for() {
+    let Some(emulator) = Emulator::ministack().await else {
+        return;
+    };
+    let feed = emulator.bucket_with_queue(Via::Direct, SHORT).await;
+    let dead = emulator.python(DEAD_LETTERS, &["-", &feed.queue_url]).await;
+    emulator
+        .send(&feed.queue_url, "this is no notification")
+        .await;
+    let good = names("good", 3);
+    emulator.put_log_file(&feed.bucket, 1, &good).await;
+    let (standin, folder) = (standin().await, tempfile::tempdir().unwrap());
+    let mut command = forward(&feed, &emulator.url, &standin.endpoint(), folder.path());
+    command.args(["--dead-letter", "queue", "--visibility", "3s"]);
+    let running = Running::start(command, &folder.path().join("output"));
+    until("the dead letter", async || {
+        emulator.queue_counts(&dead).await.visible == 1
+    })
+    .await;
+    until("the good file", async || received(&standin) == lines(&good)).await;
+    drop(running);
+    let kept = folder.path().join("ledger.quarantine");
+    let bodies = files(&kept)
+        .into_iter()
+        .map(|file| std::fs::read(file).unwrap());
+    assert!(
+        bodies.flatten().all(|byte| byte != b'{'),
+        "nothing is put aside"
+    );
+}
