@@ -201,7 +201,7 @@ async fn without_drain_it_goes_on_until_it_is_interrupted() {
 
 /// Poison for a queue with a dead-letter queue of its own.
 const DEAD_LETTERS: &str = r#"
-url, target = args
+_, target = args
 sqs = client('sqs')
 dead = sqs.create_queue(QueueName='dead')['QueueUrl']
 arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=['QueueArn'])['Attributes']['QueueArn']
