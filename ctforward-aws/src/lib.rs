@@ -1,7 +1,7 @@
 #![cfg_attr(feature = "s3", doc = include_str!("../README.md"))]
 #![cfg_attr(
     not(feature = "s3"),
-    doc = "AWS adapters for ctforward; no feature is on."
+    doc = "AWS adapters for ctforward; no feature is on, so that only notifications are decoded."
 )]
 
 #[cfg(feature = "s3")]
@@ -11,6 +11,8 @@ mod facts;
 pub mod notification;
 #[cfg(feature = "s3")]
 pub mod s3;
+#[cfg(feature = "secretsmanager")]
+pub mod secretsmanager;
 #[cfg(feature = "s3")]
 mod shell;
 

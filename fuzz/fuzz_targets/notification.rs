@@ -20,7 +20,10 @@ fuzz_target!(|body: &[u8]| {
     // In an envelope it says the same.
     for (wrapped, more) in [
         (json!({"Type": "Notification", "Message": text}), 0),
-        (json!({"Records": [{"eventSource": "aws:sqs", "body": text}]}), 0),
+        (
+            json!({"Records": [{"eventSource": "aws:sqs", "body": text}]}),
+            0,
+        ),
         // Beside another message it is taken whole or not at all.
         (
             json!({"Records": [
@@ -68,14 +71,19 @@ fn check(body: &[u8]) -> Option<Vec<Item>> {
                 check_allowed(object);
                 object.id()
             }
-            Item::Skip { object: Some(id), .. } => id.clone(),
+            Item::Skip {
+                object: Some(id), ..
+            } => id.clone(),
             _ => continue,
         };
         assert!(said.shape.form != Form::SnsConfirmation);
         assert!(!id.key.is_empty() && id.key.len() <= 1024);
         let plain = |b: u8| b.is_ascii_alphanumeric() || b".-_".contains(&b);
         assert!(id.bucket.bytes().all(plain) && !id.bucket.contains(".."));
-        for held in [Some(&id.bucket), Some(&id.key), id.version.as_ref()].into_iter().flatten() {
+        for held in [Some(&id.bucket), Some(&id.key), id.version.as_ref()]
+            .into_iter()
+            .flatten()
+        {
             assert!(texts.contains(held), "{held:?} is not in {text:?}");
         }
     }

@@ -140,7 +140,7 @@ impl Reading<'_> {
         for record in records {
             let one = self.record(record, depth)?;
             shape = Some(match shape {
-                Some(others) => others.join(one),
+                Some(others) => others.join(&one),
                 None => one,
             });
         }
@@ -153,7 +153,7 @@ impl Reading<'_> {
     fn record(&mut self, record: &RawValue, depth: usize) -> Result<Shape> {
         let members_of = |record: &RawValue| match record.get().starts_with('{') {
             true => format!("an object with {}", members(record.get())),
-            false => format!("{}", quoted(record.get())),
+            false => quoted(record.get()),
         };
         let read: Record<'_> = read("a record", record.get())?;
         match (read.source.as_deref(), read.sns, read.body) {

@@ -182,7 +182,7 @@ fn item(happened: Happened, named: Named, encoded: bool) -> Result<Item> {
         key,
         version: name::version(object.version)?,
         size: object.size,
-        etag: object.etag.and_then(bare),
+        etag: object.etag.as_deref().and_then(bare),
     };
     Ok(match happened {
         Happened::Else(why) => Item::Skip {
@@ -198,9 +198,9 @@ fn item(happened: Happened, named: Named, encoded: bool) -> Result<Item> {
 }
 
 /// An ETag without quotes, as notifications have it and some servers do not.
-fn bare(etag: String) -> Option<String> {
+fn bare(etag: &str) -> Option<String> {
     let inner = etag.strip_prefix('"').and_then(|e| e.strip_suffix('"'));
-    let etag = inner.unwrap_or(&etag);
+    let etag = inner.unwrap_or(etag);
     (!etag.is_empty()).then(|| etag.to_owned())
 }
 
@@ -264,8 +264,8 @@ mod tests {
 
     #[test]
     fn an_etag_is_bare() {
-        assert_eq!(bare("\"abc\"".to_owned()).as_deref(), Some("abc"));
-        assert_eq!(bare("abc-2".to_owned()).as_deref(), Some("abc-2"));
-        assert_eq!(bare("\"\"".to_owned()), None);
+        assert_eq!(bare("\"abc\"").as_deref(), Some("abc"));
+        assert_eq!(bare("abc-2").as_deref(), Some("abc-2"));
+        assert_eq!(bare("\"\""), None);
     }
 }

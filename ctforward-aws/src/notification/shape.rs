@@ -26,8 +26,8 @@ impl Shape {
     }
 
     /// The shape of a message with parts of both.
-    pub(super) fn join(self, other: Self) -> Self {
-        if self == other {
+    pub(super) fn join(self, other: &Self) -> Self {
+        if self == *other {
             return self;
         }
         let same = self.via.iter().zip(&other.via);

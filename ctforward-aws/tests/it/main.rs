@@ -11,6 +11,8 @@ mod listing;
 #[cfg(feature = "sqs")]
 mod queue;
 mod real;
+#[cfg(feature = "secretsmanager")]
+mod secrets;
 mod server;
 
 use std::time::Duration;
