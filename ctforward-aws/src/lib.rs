@@ -16,5 +16,10 @@ pub mod secretsmanager;
 #[cfg(feature = "s3")]
 mod shell;
 
+#[cfg(feature = "sqs")]
+pub mod sqs;
+
 #[cfg(feature = "s3")]
 pub use s3::{S3Reader, S3Source};
+#[cfg(feature = "sqs")]
+pub use sqs::SqsSource;

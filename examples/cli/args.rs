@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
-/// Read AWS CloudTrail log files from a folder or an S3 bucket, and hand every
-/// record to Trend Vision One, byte for byte.
+/// Read AWS CloudTrail log files from a folder, an S3 bucket or as a queue names
+/// them, and hand every record to Trend Vision One, byte for byte.
 #[derive(Debug, Parser)]
 #[command(name = "ctforward", version, propagate_version = true)]
 pub struct Args {
@@ -65,8 +65,8 @@ pub struct Demo {
 
 #[derive(Debug, clap::Args)]
 pub struct Forward {
-    /// Folders, files, or s3://bucket/prefix.
-    #[arg(required = true, value_name = "SOURCE")]
+    /// Folders, files, s3://bucket/prefix, or sqs: and a queue's address.
+    #[arg(required_unless_present = "queue_url", value_name = "SOURCE")]
     pub sources: Vec<String>,
 
     /// The collector's endpoint URL, as its page in Vision One shows it.
@@ -92,6 +92,9 @@ pub struct Forward {
 
     #[command(flatten)]
     pub select: Select,
+
+    #[command(flatten)]
+    pub queue: crate::queue::QueueArgs,
 
     #[command(flatten)]
     pub keep: Keep,

@@ -53,6 +53,8 @@ pub struct Kept<'a> {
     pub aside: u64,
     /// Things that would not be sent, in a dry run.
     pub would_keep: u64,
+    /// The source never ends by itself: to be interrupted is no failure.
+    pub endless: bool,
 }
 
 impl Kept<'_> {
@@ -60,6 +62,7 @@ impl Kept<'_> {
     pub fn nothing(would_keep: u64) -> Self {
         Self {
             ledger: false,
+            endless: false,
             quarantine: None,
             aside: 0,
             would_keep,
@@ -151,7 +154,13 @@ pub fn conclude(report: &Report, console: &Console, kept: &Kept<'_>) -> ExitCode
         End::Stopped => console.line("ctforward: interrupted"),
         _ => {}
     }
-    if report.files.failed > 0 || !matches!(report.end, End::Exhausted) {
+    let ended = match report.end {
+        End::Exhausted => true,
+        // So every run of a queue ends that is not to be drained.
+        End::Stopped => kept.endless,
+        _ => false,
+    };
+    if report.files.failed > 0 || !ended {
         let undecided = grouped(report.records.undecided);
         let again = if kept.ledger {
             "what is finished is skipped, and the rest goes on where it was"

@@ -17,6 +17,7 @@ mod inspect;
 mod ledger;
 mod plan;
 mod quarantine;
+mod queue;
 mod rules;
 mod sources;
 mod standin;

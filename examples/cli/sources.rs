@@ -3,6 +3,7 @@
 use aws_sdk_s3::config::{Builder as S3Config, Region};
 use ctforward_aws::S3Source;
 use ctforward_aws::s3::{PlainHttp, StatsHandle, client};
+use ctforward_aws::sqs::{QueueUrl, SqsStatsHandle};
 use ctforward_core::Source;
 use ctforward_core::key::Kind;
 use ctforward_core::source::{Chain, DirectorySource};
@@ -11,17 +12,25 @@ use jiff::Timestamp;
 
 use crate::args::{KindArg, Tune};
 use crate::failure::Failure;
+use crate::queue::QueueArgs;
 
 /// Where files come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     Path(String),
     Bucket { bucket: String, prefix: String },
+    Queue { url: String },
 }
 
 impl Place {
-    /// A folder, a file, or `s3://bucket/prefix`.
+    /// A folder, a file, `s3://bucket/prefix`, or `sqs:` and a queue's address.
     pub fn parse(text: &str) -> Result<Self, Failure> {
+        if let Some(url) = text.strip_prefix("sqs:") {
+            QueueUrl::parse(url)?;
+            return Ok(Self::Queue {
+                url: url.to_owned(),
+            });
+        }
         if let Some(rest) = text.strip_prefix("s3://") {
             let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
             if bucket.is_empty() {
@@ -36,7 +45,7 @@ impl Place {
         }
         if let Some((scheme, _)) = text.split_once("://") {
             return Err(Failure::usage(format!(
-                "{}:// is no source; name a folder, a file, or s3://bucket/prefix",
+                "{}:// is no source; name a folder, a file, s3://bucket/prefix or sqs:QUEUE-URL",
                 printable(scheme)
             )));
         }
@@ -65,14 +74,22 @@ impl KindArg {
     }
 }
 
-/// The source of all places, one after the other, and the counts of each listing.
+/// A source, and what can be asked of it when it was given away.
+pub struct Sources {
+    pub source: Box<dyn Source>,
+    pub listings: Vec<StatsHandle>,
+    pub queues: Vec<SqsStatsHandle>,
+}
+
+/// The source of all places, one after the other. A queue is none without its options.
 pub async fn open(
     places: &[Place],
     narrow: &Narrow,
     tune: &Tune,
-) -> Result<(Box<dyn Source>, Vec<StatsHandle>), Failure> {
+    queue: Option<&QueueArgs>,
+) -> Result<Sources, Failure> {
     let mut sources: Vec<Box<dyn Source>> = Vec::new();
-    let mut stats = Vec::new();
+    let (mut listings, mut queues) = (Vec::new(), Vec::new());
     let mut s3 = None;
     for place in places {
         match place {
@@ -97,12 +114,29 @@ pub async fn open(
                     source = source.expected_bucket_owner(owner);
                 }
                 let source = source.build()?;
-                stats.push(source.stats());
+                listings.push(source.stats());
+                sources.push(Box::new(source));
+            }
+            Place::Queue { url } => {
+                let Some(queue) = queue else {
+                    return Err(Failure::usage("a queue is no source of this command"));
+                };
+                let source = queue.open(url, tune).await?;
+                queues.push(source.stats());
                 sources.push(Box::new(source));
             }
         }
     }
-    Ok((Box::new(Chain::new(sources)), stats))
+    Ok(Sources {
+        source: Box::new(Chain::new(sources)),
+        listings,
+        queues,
+    })
+}
+
+/// A variable of the environment that says something.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 pub async fn s3_client(tune: &Tune) -> Result<aws_sdk_s3::Client, Failure> {
@@ -119,11 +153,6 @@ pub async fn s3_client(tune: &Tune) -> Result<aws_sdk_s3::Client, Failure> {
     };
     // An endpoint that the environment or the profile sets is held to the same
     // rules as one of the command line.
-    let variable = |name| {
-        std::env::var(name)
-            .ok()
-            .filter(|url: &String| !url.is_empty())
-    };
     let endpoint = tune
         .s3_endpoint_url
         .clone()
@@ -159,6 +188,14 @@ mod tests {
             Place::parse("./logs").unwrap(),
             Place::Path("./logs".into())
         );
+        let queue = "https://sqs.eu-west-1.amazonaws.com/111122223333/trail";
+        assert_eq!(
+            Place::parse(&format!("sqs:{queue}")).unwrap(),
+            Place::Queue {
+                url: queue.to_owned()
+            }
+        );
+        assert!(Place::parse("sqs:https://host").is_err());
         assert!(Place::parse("s3://").is_err());
         assert!(Place::parse("https://b/k").is_err());
     }

@@ -21,6 +21,7 @@ mod inspect;
 mod ledger;
 mod plan;
 mod quarantine;
+mod queue;
 mod rules;
 mod sources;
 mod standin;

@@ -11,6 +11,7 @@ mod delivery_pace;
 mod duplicates;
 mod feed;
 mod fresh;
+mod lost;
 mod oracle;
 mod outcomes;
 mod parts;

@@ -25,6 +25,7 @@ use crate::books::{Kept, conclude, grouped, text};
 use crate::console::{Console, Naming};
 use crate::failure::Failure;
 use crate::plan;
+use crate::queue;
 use crate::sources::{self, Narrow, Place};
 use crate::times;
 
@@ -46,11 +47,20 @@ pub async fn run(args: Forward) -> Result<ExitCode, Failure> {
     }
     let console = Console::new();
     let zone = times::zone(&args.tz)?;
+    let queue = args
+        .queue
+        .queue_url
+        .as_ref()
+        .map(|url| format!("sqs:{url}"));
     let places: Vec<Place> = args
         .sources
         .iter()
+        .chain(&queue)
         .map(|s| Place::parse(s))
         .collect::<Result<_, _>>()?;
+    let keeps = args.keep.ledger.is_some() || args.keep.quarantine.is_some();
+    args.queue
+        .check(&places, args.dry_run || args.plan.plan, keeps)?;
     let window = Window::of(&args.select, &console, &zone)?;
     give_up_after(&args.tune)?;
     check(&args.select, &args.tune)?;
@@ -116,6 +126,7 @@ impl Job {
                 ledger: self.memory.ledger.is_some(),
                 quarantine: self.memory.quarantine_folder(),
                 would_keep,
+                endless: self.args.queue.is_endless(&self.places),
             };
             // Only a limit that was reached, and nothing else, is waited for.
             let failed = matches!(report.end, End::Failed(_));
@@ -143,7 +154,11 @@ impl Job {
             since: self.window.since,
             until: self.window.until,
         };
-        let (source, listings) = sources::open(&self.places, &narrow, tune).await?;
+        let sources::Sources {
+            source,
+            listings,
+            queues,
+        } = sources::open(&self.places, &narrow, tune, Some(&args.queue)).await?;
         let read_limits = ReadLimits::default()
             .with_record_bytes(tune.max_record_bytes)
             .with_inflated_bytes(tune.max_inflated_bytes);
@@ -181,7 +196,8 @@ impl Job {
                 "note: {without} files carry no time in their keys and were taken all the same"
             ));
         }
-        if report.files.seen == 0 {
+        queue::notes(&queues, console);
+        if report.files.seen == 0 && queues.is_empty() {
             console.line("note: there was no file at all; check the source's name and prefix");
         }
         for stats in &listings {

@@ -107,7 +107,7 @@ impl Shape {
 fn own_calls(role: &str, places: &[Place]) -> Result<Filter, Failure> {
     let buckets = places.iter().filter_map(|place| match place {
         Place::Bucket { bucket, .. } => Some(bucket),
-        Place::Path(_) => None,
+        Place::Path(_) | Place::Queue { .. } => None,
     });
     let mut rules = Rules::new();
     for bucket in buckets.collect::<std::collections::BTreeSet<_>>() {

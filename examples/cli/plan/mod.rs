@@ -47,7 +47,11 @@ pub async fn run(
         since,
         until,
     };
-    let (mut source, listings) = sources::open(places, &narrow, &args.tune).await?;
+    let sources::Sources {
+        mut source,
+        listings,
+        ..
+    } = sources::open(places, &narrow, &args.tune, None).await?;
     let mut restore = RestoreCommands::new(given.plan_restore_file.as_deref())?;
     let mut reservoir = Reservoir::new(usize::try_from(given.plan_sample).unwrap_or(usize::MAX));
     let mut add = |command| restore.add(command);

@@ -48,7 +48,9 @@ pub async fn run(args: &Test) -> Result<ExitCode, Failure> {
         .map(|s| Place::parse(s))
         .collect::<Result<_, _>>()?;
     let tune = args.tune().map_err(|e| Failure::work(e.to_string()))?;
-    let (source, _) = sources::open(&places, &Narrow::default(), &tune).await?;
+    let source = sources::open(&places, &Narrow::default(), &tune, None)
+        .await?
+        .source;
     let naming = Naming::new(console.clone(), true);
     let trial = Arc::new(Trial::new(filter, redaction, args.examples));
     let pipeline = Pipeline::builder(source, MemorySink::new())
