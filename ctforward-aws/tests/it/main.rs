@@ -9,6 +9,7 @@ mod conformance;
 mod errors;
 mod listing;
 mod real;
+mod rounds;
 mod server;
 
 use std::time::Duration;
