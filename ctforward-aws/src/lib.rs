@@ -9,6 +9,8 @@ mod error;
 #[cfg(feature = "s3")]
 mod facts;
 #[cfg(feature = "s3")]
+pub mod plan;
+#[cfg(feature = "s3")]
 pub mod s3;
 #[cfg(feature = "s3")]
 mod shell;
