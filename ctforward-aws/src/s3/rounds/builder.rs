@@ -83,7 +83,7 @@ impl RoundsBuilder {
         self
     }
 
-    /// So many finished files are remembered in memory, of some 40 bytes each
+    /// So many finished files are remembered in memory, of some 80 bytes each
     /// (default: 1,000,000). Of older ones the ledger is asked again.
     pub fn remember(mut self, files: usize) -> Self {
         self.remembers = files;

@@ -112,7 +112,7 @@ impl Explorer<'_> {
                     let attempts = visit.attempts;
                     if let Err(visit) = again.keep(visit, attempts, &error) {
                         let folder = visit.listing.prefix().to_owned();
-                        tracing::warn!(folder = %printable(&folder), %error, "a folder is not listed");
+                        tracing::debug!(folder = %printable(&folder), %error, "a folder is not listed");
                         found.unlisted.insert(folder, error);
                     }
                 }

@@ -13,7 +13,7 @@ pub(super) struct Flight {
     /// Keys that wait to be handed on, or were handed on and are not decided: no
     /// more than the pipeline takes, and a few pages.
     under_way: Mutex<HashSet<Arc<str>>>,
-    finished: Mutex<Finished>,
+    remembered: Mutex<Remembered>,
     /// Folders with files that were handed on and not accepted.
     reopened: Mutex<HashSet<Arc<str>>>,
     /// Without anybody to ask, an accepted receipt is what a file is known by.
@@ -24,7 +24,7 @@ impl Flight {
     pub(super) fn new(remembers: usize, believes_receipts: bool) -> Self {
         Self {
             under_way: Mutex::default(),
-            finished: Mutex::new(Finished::new(remembers)),
+            remembered: Mutex::new(Remembered::new(remembers)),
             reopened: Mutex::default(),
             believes_receipts,
         }
@@ -37,7 +37,7 @@ impl Flight {
             flight: Arc::clone(self),
             key,
             folder: Arc::clone(folder),
-            mark: self.finished().mark(object),
+            mark: self.remembered().mark(object),
             owed: false,
         })
     }
@@ -63,8 +63,10 @@ impl Flight {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn finished(&self) -> MutexGuard<'_, Finished> {
-        self.finished.lock().unwrap_or_else(PoisonError::into_inner)
+    fn remembered(&self) -> MutexGuard<'_, Remembered> {
+        self.remembered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -88,13 +90,13 @@ impl Ticket {
     /// Whether the file, as it is listed now, is remembered as finished.
     pub(super) fn is_finished(&self) -> bool {
         self.mark
-            .is_some_and(|mark| self.flight.finished().contains(mark))
+            .is_some_and(|mark| self.flight.remembered().finished.contains(mark))
     }
 
     /// The file, as it is listed now, is finished.
     pub(super) fn finish(self) {
         if let Some(mark) = self.mark {
-            self.flight.finished().insert(mark);
+            self.flight.remembered().finished.insert(mark);
         }
     }
 }
@@ -113,11 +115,19 @@ impl Drop for Ticket {
 impl Receipt for Ticket {
     async fn accept(mut self: Box<Self>) -> Result<()> {
         self.owed = false;
+        let Some(mark) = self.mark else {
+            return Ok(());
+        };
+        let mut remembered = self.flight.remembered();
         // Where a ledger can be asked, the next round asks it: what was read may be
-        // another file than the one that was listed.
-        if self.flight.believes_receipts {
-            self.finish();
+        // another file than the one that was listed. What is accepted a second time
+        // is passed over by the pipeline, and no ledger will ever know of it.
+        if self.flight.believes_receipts || remembered.accepted.contains(mark) {
+            remembered.finished.insert(mark);
+        } else {
+            remembered.accepted.insert(mark);
         }
+        drop(remembered);
         Ok(())
     }
 
@@ -127,22 +137,21 @@ impl Receipt for Ticket {
     }
 }
 
-/// The newest finished files, by a keyed hash of 128 bits: so long that no two files
+/// What is remembered of files, by a keyed hash of 128 bits: so long that no two files
 /// meet by chance, and keyed anew in each process, so that nobody can make two meet.
-struct Finished {
-    young: HashSet<u128>,
-    old: HashSet<u128>,
-    half: usize,
+struct Remembered {
     keys: [RandomState; 2],
+    finished: Newest,
+    /// Accepted once, and not known to the ledger so far.
+    accepted: Newest,
 }
 
-impl Finished {
+impl Remembered {
     fn new(remembers: usize) -> Self {
         Self {
-            young: HashSet::new(),
-            old: HashSet::new(),
-            half: (remembers / 2).max(1),
             keys: [RandomState::new(), RandomState::new()],
+            finished: Newest::new(remembers),
+            accepted: Newest::new(remembers),
         }
     }
 
@@ -152,6 +161,23 @@ impl Finished {
         let told = (&object.id.key, etag, object.size);
         let [high, low] = &self.keys;
         Some(u128::from(high.hash_one(told)) << 64 | u128::from(low.hash_one(told)))
+    }
+}
+
+/// The newest of what it was given, and what is asked for.
+struct Newest {
+    young: HashSet<u128>,
+    old: HashSet<u128>,
+    half: usize,
+}
+
+impl Newest {
+    fn new(most: usize) -> Self {
+        Self {
+            young: HashSet::new(),
+            old: HashSet::new(),
+            half: (most / 2).max(1),
+        }
     }
 
     /// What is asked for stays; what is not falls out once as many others came.
@@ -223,13 +249,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_a_ledger_is_asked_a_receipt_finishes_nothing() {
+    async fn where_a_ledger_is_asked_one_receipt_finishes_nothing_and_two_do() {
         let flight = Arc::new(Flight::new(100, false));
-        let ticket = take(&flight, &object("k", "e1")).unwrap();
-        Box::new(ticket).accept().await.unwrap();
-        assert!(!take(&flight, &object("k", "e1")).unwrap().is_finished());
-        take(&flight, &object("k", "e1")).unwrap().finish();
-        assert!(take(&flight, &object("k", "e1")).unwrap().is_finished());
+        let one = object("k", "e1");
+        for _ in 0..2 {
+            let ticket = take(&flight, &one).unwrap();
+            assert!(!ticket.is_finished());
+            Box::new(ticket).accept().await.unwrap();
+        }
+        assert!(take(&flight, &one).unwrap().is_finished());
+        let rewritten = object("k", "e2");
+        assert!(!take(&flight, &rewritten).unwrap().is_finished());
+        take(&flight, &rewritten).unwrap().finish();
+        assert!(take(&flight, &rewritten).unwrap().is_finished());
     }
 
     #[test]
@@ -242,7 +274,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_what_is_asked_for_stays() {
-        let mut finished = Finished::new(10);
+        let mut finished = Newest::new(10);
         finished.insert(0);
         for mark in 1..1000 {
             finished.insert(mark);

@@ -46,7 +46,8 @@ use stats::Shared;
 ///   [`RoundsBuilder::known`] calls finished, with the ETag and size that are listed
 ///   now, is left out and counted in [`RoundsStats::finished`], so that a pipeline's
 ///   books do not count it in each round. A bounded set of these answers is kept in
-///   memory; where it is too small, the ledger is asked again.
+///   memory; where it is too small, the ledger is asked again. What a pipeline passes
+///   over, so that no ledger knows of it, is left out once it was accepted twice.
 /// - A file rewritten under its key has another ETag and comes again.
 ///
 /// # Which folders

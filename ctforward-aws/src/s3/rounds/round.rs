@@ -193,7 +193,8 @@ impl Engine {
             self.merge(found, true);
             return Ok(());
         };
-        let whole = discovered.elapsed() >= self.plan.refresh;
+        // Of an empty bucket it takes one request.
+        let whole = discovered.elapsed() >= self.plan.refresh || self.folders.is_empty();
         let roots = if whole {
             BTreeSet::from([self.root.clone()])
         } else if self.unlisted.is_empty() {
@@ -226,14 +227,16 @@ impl Engine {
 
     fn merge(&mut self, found: Discovery, whole: bool) {
         let shared = Arc::clone(&self.parts.shared);
-        if let Some(error) = found.unlisted.values().next() {
+        if let Some((folder, error)) = found.unlisted.first_key_value() {
+            let (folder, others) = (printable(folder), found.unlisted.len() - 1);
+            tracing::warn!(%folder, others, %error, "folders could not be looked at");
             shared.failed((self.plan.clock)(), error);
         }
         if whole {
             self.discovered = Some(Instant::now());
-            self.discovery = found.requests;
             // What could not be looked at may still be there.
             if found.unlisted.is_empty() {
+                self.discovery = found.requests;
                 self.folders
                     .retain(|folder, _| found.folders.contains(folder));
             }
@@ -350,6 +353,10 @@ impl Engine {
                 Ok(Came::Closed) | Err(_) => return Err(Closed),
             }
         }
+        if let Some(error) = &failed {
+            let failing = self.parts.shared.detail().failing.len();
+            tracing::warn!(failing, %error, "folders were not listed to their ends");
+        }
         let unlisted = || {
             let message = "not every account or region could be looked at";
             Error::new(ErrorKind::Unavailable, ORIGIN, message)
@@ -406,7 +413,7 @@ impl Engine {
 
     fn failing(&self, work: &Work, error: &Error) {
         let folder = work.listing.prefix();
-        tracing::warn!(folder = %printable(folder), %error, "a folder was not listed to its end");
+        tracing::debug!(folder = %printable(folder), %error, "a folder was not listed to its end");
         let shared = &self.parts.shared;
         shared.failed((self.plan.clock)(), error);
         let mut detail = shared.detail();

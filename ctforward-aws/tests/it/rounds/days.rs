@@ -131,3 +131,13 @@ async fn what_lies_outside_the_layout_is_counted_and_not_looked_at() {
     // Two objects and a folder; what lies beside AWSLogs was never met.
     assert_eq!(taken.stats.get().outside, 3);
 }
+
+#[tokio::test]
+async fn an_empty_bucket_is_looked_at_in_each_round() {
+    let bucket = Bucket::start().await;
+    let mut taken = Taken::from(bucket.rounds());
+    assert!(taken.accepted().await.is_empty());
+    let first = key(A, "us-east-1", "2026/03/10", "first");
+    bucket.put(&first, 5);
+    assert_eq!(taken.accepted().await, [first]);
+}
