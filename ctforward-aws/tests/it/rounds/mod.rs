@@ -284,8 +284,11 @@ async fn the_ledger_has_the_word_and_one_receipt_alone_finishes_nothing() {
     assert_eq!((stats.files, stats.finished), (5, 1 + 1 + 3 + 2 + 3 + 3));
 }
 
+/// What is said of so many files.
+type Say = fn(usize) -> Result<Vec<bool>>;
+
 /// A ledger that does not say what it should.
-struct Odd(fn(usize) -> Result<Vec<bool>>);
+struct Odd(Say);
 
 #[async_trait]
 impl Known for Odd {
@@ -299,7 +302,7 @@ async fn a_ledger_in_doubt_leaves_nothing_out() {
     let bucket = Bucket::start().await;
     let names = ["1", "2"].map(|n| key(A, "us-east-1", "2026/03/10", n));
     names.iter().for_each(|name| bucket.put(name, 5));
-    let odd: [fn(usize) -> Result<Vec<bool>>; 3] = [
+    let odd: [Say; 3] = [
         |_| Err(Error::new(ErrorKind::Unavailable, "ledger", "busy")),
         |many| Ok(vec![true; many - 1]),
         |many| Ok(vec![true; many + 1]),
