@@ -3,6 +3,7 @@
 mod days;
 mod faults;
 mod many;
+mod model;
 mod real;
 
 use std::collections::BTreeMap;
