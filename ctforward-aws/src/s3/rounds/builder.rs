@@ -11,7 +11,8 @@ use jiff::Timestamp;
 
 use super::Rounds;
 use super::flight::Flight;
-use super::round::{Engine, Parts, Plan};
+use super::round::{Engine, Plan};
+use super::sift::Parts;
 use super::stats::Shared;
 use crate::s3::S3SourceBuilder;
 use crate::s3::builder::{self, config};

@@ -6,6 +6,7 @@ mod discover;
 mod estimate;
 mod flight;
 mod round;
+mod sift;
 mod stats;
 
 use std::fmt;
@@ -26,7 +27,8 @@ pub use builder::RoundsBuilder;
 pub use estimate::RoundsEstimate;
 pub use stats::{RoundsHandle, RoundsStats};
 
-use round::{Engine, Message, Queued};
+use round::{Engine, Message};
+use sift::Queued;
 use stats::Shared;
 
 /// The log files of a bucket that sends no notifications: listed round after round.
