@@ -10,6 +10,8 @@ mod error;
 mod facts;
 pub mod notification;
 #[cfg(feature = "s3")]
+pub mod plan;
+#[cfg(feature = "s3")]
 pub mod s3;
 #[cfg(feature = "secretsmanager")]
 pub mod secretsmanager;

@@ -36,6 +36,20 @@ pub enum Command {
     Demo(Demo),
     /// Forward the records of log files.
     Forward(Box<Forward>),
+    /// After an outage: list what the ledger does not know as delivered, and forward it.
+    ///
+    /// Every file of the sources is compared with the ledger by its exact key and
+    /// ETag. What is missing is printed by day, account and region before anything is
+    /// sent; then it is forwarded as forward does, with the same options. Nothing that
+    /// the ledger calls finished is read again.
+    ///
+    /// Status 0: nothing is missing any more (with --dry-run: nothing is missing). 1:
+    /// something is, or the listing failed. 2: a setting is wrong. 3: something was put
+    /// aside.
+    #[command(mut_arg("dry_run", |arg| arg
+        .help("Print what is missing, and send nothing")
+        .conflicts_with("plan")))]
+    CatchUp(Box<crate::catch_up::CatchUp>),
     /// Run the stand-in for Vision One alone.
     Standin(Standin),
     /// Count what log files hold.

@@ -9,6 +9,7 @@ mod say;
 
 mod args;
 mod books;
+mod catch_up;
 mod console;
 mod demo;
 mod failure;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         match args.command {
             Command::Demo(demo) => demo::run(demo).await,
             Command::Forward(forward) => forward::run(*forward).await,
+            Command::CatchUp(catch_up) => catch_up::run(*catch_up).await,
             Command::Standin(standin) => standin::run(standin).await,
             Command::Inspect(inspect) => inspect::run(inspect).await,
             Command::Ledger(ledger) => ledger::run(ledger).await,

@@ -13,6 +13,7 @@ mod say;
 
 mod args;
 mod books;
+mod catch_up;
 mod console;
 mod demo;
 mod failure;

@@ -13,6 +13,7 @@ mod queue;
 mod real;
 #[cfg(feature = "secretsmanager")]
 mod secrets;
+mod rounds;
 mod server;
 
 use std::time::Duration;

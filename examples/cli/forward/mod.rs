@@ -31,7 +31,7 @@ use crate::times;
 
 use day::Day;
 use keep::Memory;
-use window::Window;
+pub use window::Window;
 
 pub use shape::Shape;
 pub use sink::{Target, sink};
@@ -242,7 +242,7 @@ pub fn give_up_after(tune: &Tune) -> Result<Duration, Failure> {
 }
 
 /// Values that can only be mistakes.
-fn check(select: &Select, tune: &Tune) -> Result<(), Failure> {
+pub fn check(select: &Select, tune: &Tune) -> Result<(), Failure> {
     sane(tune)?;
     for account in &select.accounts {
         if account.len() != 12 || !account.bytes().all(|b| b.is_ascii_digit()) {

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use ctforward_aws::plan;
+
 /// What a plan is made with.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Plan before a backfill")]
@@ -72,6 +74,19 @@ pub struct Prices {
     /// Vendor credits for a GB of records sent, before compression.
     #[arg(long, value_name = "CREDITS", requires = "plan", value_parser = price)]
     pub price_credits_gb: Option<f64>,
+}
+
+impl Prices {
+    /// The same for the estimate.
+    pub fn given(&self) -> plan::Prices {
+        let mut prices = plan::Prices::default();
+        prices.get_1000 = self.price_get_1000;
+        prices.list_1000 = self.price_list_1000;
+        prices.gb_out = self.price_gb_out;
+        prices.gb_sent = self.price_gb_sent;
+        prices.credits_gb = self.price_credits_gb;
+        prices
+    }
 }
 
 /// A number that a sum can be multiplied with.

@@ -1,21 +1,17 @@
 //! `forward --plan`: what a backfill would be, before it is one.
 
 mod args;
-mod estimate;
-mod reservoir;
 mod restore;
-mod sample;
 mod show;
-mod survey;
 
 use std::process::ExitCode;
 
-use ctforward_core::BatchLimits;
-use ctforward_core::ErrorKind;
+use ctforward_aws::plan::{self, Before, Reservoir, Settings, Stop, Surveyor};
 use ctforward_core::key::KeyFilter;
-use ctforward_core::ledger::LedgerReader;
+use ctforward_core::ledger::{LedgerReader, RowState};
 use ctforward_core::read::ReadLimits;
 use ctforward_core::text::printable;
+use ctforward_core::{BatchLimits, ErrorKind, Object};
 use jiff::Timestamp;
 
 use crate::args::{Forward, ReportForm};
@@ -24,11 +20,9 @@ use crate::failure::{Failure, chain};
 use crate::sources::{self, Narrow, Place};
 
 pub use args::PlanArgs;
-use estimate::Settings;
-use reservoir::Reservoir;
 use restore::RestoreCommands;
 use show::Plan;
-use survey::Stop;
+pub use show::{files, tally};
 
 /// Lists the places and prints the plan. Nothing is sent, acknowledged or noted.
 pub async fn run(
@@ -40,6 +34,7 @@ pub async fn run(
     let console = Console::new();
     let given = &args.plan;
     let ledger = ledger(args, &console)?;
+    let with_ledger = ledger.is_some();
     let narrow = Narrow {
         accounts: args.select.accounts.clone(),
         regions: args.select.regions.clone(),
@@ -54,9 +49,14 @@ pub async fn run(
     } = sources::open(places, &narrow, &args.tune, None).await?;
     let mut restore = RestoreCommands::new(given.plan_restore_file.as_deref())?;
     let mut reservoir = Reservoir::new(usize::try_from(given.plan_sample).unwrap_or(usize::MAX));
-    let mut add = |command| restore.add(command);
-    let surveyed = survey::take(&mut source, keys, ledger.as_ref(), &mut reservoir, &mut add);
-    let survey = match surveyed.await {
+    let surveyor = Surveyor {
+        keys,
+        before: &mut move |object| before(ledger.as_ref(), object),
+        restore: &mut |command| restore.add(command),
+        each: &mut |file| reservoir.offer(file),
+    };
+    let surveyed = plan::survey(&mut source, surveyor).await;
+    let survey = match surveyed {
         Ok(survey) => survey,
         // An estimate from half a listing would look like one of the whole.
         Err(Stop::Source(error)) => {
@@ -66,15 +66,17 @@ pub async fn run(
             )));
         }
         Err(Stop::Output(error)) => return Err(restore.failed(&error)),
+        Err(other) => return Err(Failure::work(format!("the plan ended early: {other:?}"))),
     };
     restore.end()?;
 
     let limits = ReadLimits::default()
         .with_record_bytes(args.tune.max_record_bytes)
         .with_inflated_bytes(args.tune.max_inflated_bytes);
-    let sample = sample::read(reservoir.into_items(), limits).await;
-    for failure in &sample.failures {
-        console.line(&format!("note: not read for the sample: {failure}"));
+    let sample = plan::read_sample(reservoir.into_items(), limits).await;
+    for (object, error) in &sample.failures {
+        let why = chain(error);
+        console.line(&format!("note: not read for the sample: {object}: {why}"));
     }
     if survey.seen == 0 {
         console.line("note: there was no file at all; check the source's name and prefix");
@@ -84,21 +86,17 @@ pub async fn run(
         console.line(&format!("note: no folder of account {account} was met"));
     }
 
-    let batch = BatchLimits::new(args.tune.batch_bytes);
-    let settings = Settings {
-        batch_bytes: batch.bytes as u64,
-        batch_records: batch.records as u64,
-        rate: given.plan_rate.or(args.tune.max_bytes_per_second),
-        per_day: args.max_bytes_per_day,
-        prices: given.prices,
-        list_requests: listings.iter().map(|stats| stats.get().requests).sum(),
-    };
-    let estimate = estimate::estimate(&survey, &sample, &settings);
+    let mut settings = Settings::new(BatchLimits::new(args.tune.batch_bytes));
+    settings.rate = given.plan_rate.or(args.tune.max_bytes_per_second);
+    settings.per_day = args.max_bytes_per_day;
+    settings.prices = given.prices.given();
+    settings.list_requests = listings.iter().map(|stats| stats.get().requests).sum();
+    let estimate = plan::estimate(&survey, &sample, &settings);
     let plan = Plan {
-        cost: estimate::cost(&survey, estimate.as_ref(), &settings),
+        cost: plan::cost(&survey, estimate.as_ref(), &settings),
         out_of_time: listings.iter().map(|stats| stats.get().out_of_time).sum(),
         pruned_folders: listings.iter().map(|s| s.get().pruned_folders).sum(),
-        with_ledger: ledger.is_some(),
+        with_ledger,
         commands: restore.first(),
         survey,
         sample,
@@ -113,7 +111,7 @@ pub async fn run(
 }
 
 /// The ledger to compare with, if one was named and is there.
-fn ledger(args: &Forward, console: &Console) -> Result<Option<LedgerReader>, Failure> {
+pub fn ledger(args: &Forward, console: &Console) -> Result<Option<LedgerReader>, Failure> {
     let Some(path) = &args.keep.ledger else {
         return Ok(None);
     };
@@ -130,4 +128,19 @@ fn ledger(args: &Forward, console: &Console) -> Result<Option<LedgerReader>, Fai
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// What the ledger says an earlier run came to with a file.
+pub fn before(ledger: Option<&LedgerReader>, object: &Object) -> ctforward_core::Result<Before> {
+    // A look-up by the primary key; nobody else waits for this thread.
+    let state = match ledger {
+        Some(ledger) => ledger.state(object)?,
+        None => None,
+    };
+    Ok(match state {
+        Some(RowState::Delivered) => Before::Delivered,
+        Some(RowState::Quarantined) => Before::Quarantined,
+        Some(_) => Before::Begun,
+        None => Before::New,
+    })
 }

@@ -1,10 +1,8 @@
 //! The plan in words, and for programs.
 
+use ctforward_aws::plan::{Cost, Estimate, Guess, Measured, Sample, Settings, Survey, Tally};
 use serde_json::json;
 
-use super::estimate::{Cost, Estimate, Guess, Settings};
-use super::sample::Sample;
-use super::survey::{Survey, Tally};
 use crate::books::{grouped, megabytes};
 
 /// All that is printed; texts from outside in it were made printable.
@@ -27,9 +25,7 @@ impl Plan {
     /// One JSON object.
     pub fn json(&self) -> String {
         let (sample, settings) = (&self.sample, &self.settings);
-        let sum = |what: fn(&super::sample::Measured) -> u64| -> u64 {
-            sample.files.iter().map(what).sum()
-        };
+        let sum = |what: fn(&Measured) -> u64| -> u64 { sample.files.iter().map(what).sum() };
         json!({
             "plan": self.survey,
             "ledger": self.with_ledger,
@@ -247,10 +243,10 @@ impl Plan {
     fn costs(&self, lines: &mut Vec<String>) {
         let (cost, prices) = (&self.cost, &self.settings.prices);
         let parts = [
-            ("GET requests", prices.price_get_1000, cost.get_requests),
-            ("LIST requests", prices.price_list_1000, cost.list_requests),
-            ("read from S3", prices.price_gb_out, cost.gb_out),
-            ("records sent", prices.price_gb_sent, cost.gb_sent),
+            ("GET requests", prices.get_1000, cost.get_requests),
+            ("LIST requests", prices.list_1000, cost.list_requests),
+            ("read from S3", prices.gb_out, cost.gb_out),
+            ("records sent", prices.gb_sent, cost.gb_sent),
         ];
         let line = |name: &str, part: Option<f64>| match part {
             Some(part) => format!("  {name}  about {}", amount(part)),
@@ -268,19 +264,19 @@ impl Plan {
                 lines.push(line("together", Some(sum)));
             }
         }
-        if prices.price_credits_gb.is_some() {
+        if prices.credits_gb.is_some() {
             lines.push("credits     estimated, at the price given".to_owned());
             lines.push(line("records sent", cost.credits));
         }
     }
 }
 
-fn files(count: u64) -> String {
+pub fn files(count: u64) -> String {
     let noun = if count == 1 { "file" } else { "files" };
     format!("{} {noun}", grouped(count))
 }
 
-fn tally(tally: &Tally) -> String {
+pub fn tally(tally: &Tally) -> String {
     let unknown = match tally.unknown_size {
         0 => String::new(),
         count => format!(" and {} of unknown size", grouped(count)),

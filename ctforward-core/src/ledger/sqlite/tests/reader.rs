@@ -1,6 +1,7 @@
 //! What programs read of a ledger.
 
 use super::*;
+use crate::ledger::{Known as _, LedgerKnown};
 
 const LOG: &str = "AWSLogs/111122223333/CloudTrail/us-east-1/2024/01/02/\
                    111122223333_CloudTrail_us-east-1_20240102T0305Z_A1b2C3d4E5f6G7h8.json.gz";
@@ -182,6 +183,23 @@ async fn a_row_answers_for_the_object_as_it_is_now() {
     for object in &changed {
         assert_eq!(state(object), None);
     }
+    // Asked for many at once, *finished* is what a claim would answer as delivered.
+    let known = LedgerKnown::open(&path).unwrap();
+    let asked = [
+        object("done").with_size(5),
+        object("kept"),
+        object("begun"),
+        object("missed"),
+        object("new"),
+        elsewhere.clone(),
+        changed[0].clone(),
+        changed[1].clone(),
+        unknown.clone(),
+    ];
+    let finished = known.finished(&asked).await.unwrap();
+    let expected = [true, true, false, false, false, false, false, false, true];
+    assert_eq!(finished, expected);
+    assert!(known.finished(&[]).await.unwrap().is_empty());
     // Asking changed nothing; a claim begins it anew.
     assert_eq!(state(&unknown), Some(RowState::Delivered));
     granted(&ledger, &changed[1]).await;

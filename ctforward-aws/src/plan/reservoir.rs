@@ -1,28 +1,31 @@
 //! A sample of a stream of unknown length, each item as likely as any other.
 
-use crate::demo::random::Random;
-
 /// So that two plans of the same listing open the same files.
 const SEED: u64 = 1;
 
-/// Reservoir sampling: holds at most as many items as were asked for.
+/// Reservoir sampling: holds at most as many items as were asked for, each time the
+/// same of the same stream.
+#[derive(Debug)]
 pub struct Reservoir<T> {
     size: usize,
     offered: u64,
-    random: Random,
+    random: fastrand::Rng,
     held: Vec<T>,
 }
 
 impl<T> Reservoir<T> {
+    /// A sample of `size` items.
+    #[must_use]
     pub fn new(size: usize) -> Self {
         Self {
             size,
             offered: 0,
-            random: Random::new(SEED),
+            random: fastrand::Rng::with_seed(SEED),
             held: Vec::new(),
         }
     }
 
+    /// The next item of the stream.
     pub fn offer(&mut self, item: T) {
         self.offered += 1;
         if self.held.len() < self.size {
@@ -30,12 +33,14 @@ impl<T> Reservoir<T> {
             return;
         }
         // The newest takes a place with the chance that each before it had.
-        let place = usize::try_from(self.random.below(self.offered)).unwrap_or(usize::MAX);
+        let place = usize::try_from(self.random.u64(..self.offered)).unwrap_or(usize::MAX);
         if let Some(held) = self.held.get_mut(place) {
             *held = item;
         }
     }
 
+    /// The items drawn, in no order.
+    #[must_use]
     pub fn into_items(self) -> Vec<T> {
         self.held
     }

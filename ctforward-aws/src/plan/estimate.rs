@@ -1,8 +1,8 @@
 //! From counts, a sample and prices to what a backfill would be.
 
+use ctforward_core::BatchLimits;
 use serde::Serialize;
 
-use super::args::Prices;
 use super::sample::{Measured, Ratio, Sample};
 use super::survey::Survey;
 
@@ -10,7 +10,8 @@ const BASIS: &str = "stored bytes of the files to read, times what the files of 
                      for each of theirs; errors are one standard error, from the choice of files alone";
 
 /// What the figures are computed with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
 pub struct Settings {
     /// Bytes of one request to the sink, at most.
     pub batch_bytes: u64,
@@ -20,14 +21,45 @@ pub struct Settings {
     pub rate: Option<u64>,
     /// Bytes of records a day.
     pub per_day: Option<u64>,
+    /// What the user pays.
     pub prices: Prices,
     /// Pages that were listed.
     pub list_requests: u64,
 }
 
+impl Settings {
+    /// With the limits of a sink's requests, and nothing else known.
+    #[must_use]
+    pub fn new(batch: BatchLimits) -> Self {
+        Self {
+            batch_bytes: batch.bytes as u64,
+            batch_records: batch.records as u64,
+            ..Self::default()
+        }
+    }
+}
+
+/// What the user pays, in whatever currency; no price is built in.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct Prices {
+    /// Of 1000 GET requests.
+    pub get_1000: Option<f64>,
+    /// Of 1000 LIST requests.
+    pub list_1000: Option<f64>,
+    /// Of a GB (1,000,000,000 bytes) read from the bucket, as stored.
+    pub gb_out: Option<f64>,
+    /// Of a GB of records sent, before compression.
+    pub gb_sent: Option<f64>,
+    /// Vendor credits for a GB of records sent, before compression.
+    pub credits_gb: Option<f64>,
+}
+
 /// A number for the whole, from the sample.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Guess {
+    /// The number.
     pub about: u64,
     /// One standard error as a share, for the choice of the sample alone.
     pub relative_error: Option<f64>,
@@ -35,6 +67,7 @@ pub struct Guess {
 
 /// What follows from the sample; nothing of it is there without one.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Estimate {
     /// Whether every file was read, so that the numbers are counts.
     pub complete: bool,
@@ -42,29 +75,39 @@ pub struct Estimate {
     pub based_on: &'static str,
     /// Inflated bytes for each stored one.
     pub ratio: f64,
+    /// Inflated bytes of all files to read.
     pub inflated_bytes: Guess,
+    /// Records in them.
     pub records: Guess,
     /// Bytes of records with a line feed each, before compression.
     pub sent_bytes: Guess,
     /// As many as there are if each is filled.
     pub sink_requests_at_least: u64,
+    /// How long sending takes at the rate given.
     pub seconds: Option<f64>,
+    /// How many days it takes at the limit a day given.
     pub days: Option<f64>,
 }
 
 /// Cost at the user's prices; what has no price or cannot be known is `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Cost {
+    /// Of the GET requests.
     pub get_requests: Option<f64>,
+    /// Of the LIST requests.
     pub list_requests: Option<f64>,
+    /// Of the bytes read from the bucket.
     pub gb_out: Option<f64>,
+    /// Of the records sent.
     pub gb_sent: Option<f64>,
-    /// Not money.
+    /// Credits, which are not money.
     pub credits: Option<f64>,
 }
 
 impl Cost {
     /// The sum of what is known of the money.
+    #[must_use]
     pub fn money(&self) -> Option<f64> {
         let parts = [
             self.get_requests,
@@ -76,7 +119,9 @@ impl Cost {
     }
 }
 
-/// What a listing's bytes come to, going by the sample.
+/// What a listing's bytes come to, going by the sample; `None` where no stored byte
+/// of one was read.
+#[must_use]
 pub fn estimate(survey: &Survey, sample: &Sample, settings: &Settings) -> Option<Estimate> {
     let whole = survey.to_read;
     let guess = |what: fn(&Measured) -> u64| {
@@ -111,17 +156,18 @@ pub fn estimate(survey: &Survey, sample: &Sample, settings: &Settings) -> Option
 }
 
 /// What that costs.
+#[must_use]
 pub fn cost(survey: &Survey, estimate: Option<&Estimate>, settings: &Settings) -> Cost {
     let prices = &settings.prices;
     let thousands = |count: u64, price: Option<f64>| Some(float(count) / 1e3 * price?);
     let gigabytes = |bytes: Option<u64>, price: Option<f64>| Some(float(bytes?) / 1e9 * price?);
     let sent = estimate.map(|estimate| estimate.sent_bytes.about);
     Cost {
-        get_requests: thousands(survey.from_s3.files, prices.price_get_1000),
-        list_requests: thousands(settings.list_requests, prices.price_list_1000),
-        gb_out: gigabytes(Some(survey.from_s3.bytes), prices.price_gb_out),
-        gb_sent: gigabytes(sent, prices.price_gb_sent),
-        credits: gigabytes(sent, prices.price_credits_gb),
+        get_requests: thousands(survey.from_s3.files, prices.get_1000),
+        list_requests: thousands(settings.list_requests, prices.list_1000),
+        gb_out: gigabytes(Some(survey.from_s3.bytes), prices.gb_out),
+        gb_sent: gigabytes(sent, prices.gb_sent),
+        credits: gigabytes(sent, prices.credits_gb),
     }
 }
 
@@ -190,11 +236,11 @@ mod tests {
     #[test]
     fn figures_are_those_computed_by_hand() {
         let prices = Prices {
-            price_get_1000: Some(0.0004),
-            price_list_1000: Some(0.005),
-            price_gb_out: Some(0.09),
-            price_gb_sent: Some(0.1),
-            price_credits_gb: Some(2.5),
+            get_1000: Some(0.0004),
+            list_1000: Some(0.005),
+            gb_out: Some(0.09),
+            gb_sent: Some(0.1),
+            credits_gb: Some(2.5),
         };
         let settings = settings(prices);
         let estimate = estimate(&survey(), &sample(), &settings).unwrap();
@@ -228,7 +274,7 @@ mod tests {
     #[test]
     fn without_sample_or_price_nothing_is_made_up() {
         let settings = settings(Prices {
-            price_gb_sent: Some(1.0),
+            gb_sent: Some(1.0),
             ..Prices::default()
         });
         assert_eq!(estimate(&survey(), &Sample::default(), &settings), None);

@@ -2,20 +2,21 @@
 
 use ctforward_core::key::{KeyClass, classify};
 use ctforward_core::read::{LogReader, ReadError, ReadLimits, Step, one_line};
-use ctforward_core::text::printable;
-use ctforward_core::{ErrorKind, LogFile};
+use ctforward_core::{Error, ErrorKind, LogFile, ObjectId};
 use serde::Serialize;
-
-use crate::failure::chain;
 
 /// Failures that are kept to be named.
 const NAMED: usize = 5;
 
 /// What one file of the sample came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Measured {
+    /// Bytes as stored.
     pub stored: u64,
+    /// Bytes inflated.
     pub inflated: u64,
+    /// Records.
     pub records: u64,
     /// Bytes of the records as they are sent, a line feed each.
     pub sent: u64,
@@ -24,28 +25,32 @@ pub struct Measured {
 }
 
 /// All files of the sample that could be read.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct Sample {
+    /// Files that were to be opened.
     pub opened: u64,
+    /// What those came to that could be read.
     pub files: Vec<Measured>,
     /// Files that are no CloudTrail log files by their content; among `files`, as empty.
     pub no_log: u64,
     /// Files that turned out to be archived.
     pub archived: u64,
+    /// Files that could not be read.
     pub failed: u64,
-    /// The first failures, to print.
-    pub failures: Vec<String>,
+    /// The first failures.
+    pub failures: Vec<(ObjectId, Error)>,
 }
 
 enum Ending {
     Read(Measured),
     NoLog,
     Archived,
-    Failed(String),
+    Failed(Error),
 }
 
-/// Opens and reads the files, one after the other.
-pub async fn read(files: Vec<LogFile>, limits: ReadLimits) -> Sample {
+/// Opens and reads the files to their ends, one after the other.
+pub async fn read_sample(files: Vec<LogFile>, limits: ReadLimits) -> Sample {
     let mut sample = Sample::default();
     for file in files {
         sample.opened += 1;
@@ -63,7 +68,7 @@ pub async fn read(files: Vec<LogFile>, limits: ReadLimits) -> Sample {
             Ending::Failed(why) => {
                 sample.failed += 1;
                 if sample.failures.len() < NAMED {
-                    sample.failures.push(format!("{}: {why}", file.object.id));
+                    sample.failures.push((file.object.id, why));
                 }
             }
         }
@@ -75,7 +80,7 @@ async fn one(file: &LogFile, limits: ReadLimits) -> Ending {
     let mut opened = match file.open.open().await {
         Ok(opened) => opened,
         Err(error) if error.kind() == ErrorKind::Archived => return Ending::Archived,
-        Err(error) => return Ending::Failed(chain(&error)),
+        Err(error) => return Ending::Failed(error),
     };
     let mut reader = LogReader::with_limits(limits);
     let mut measured = Measured::default();
@@ -99,12 +104,12 @@ async fn one(file: &LogFile, limits: ReadLimits) -> Ending {
             Ok(Step::NeedInput) => match opened.chunks.next().await {
                 Ok(Some(chunk)) => reader.push(chunk),
                 Ok(None) => reader.finish(),
-                Err(error) => return Ending::Failed(chain(&error)),
+                Err(error) => return Ending::Failed(error),
             },
             Ok(Step::End) => break,
             Ok(_) => {}
             Err(error) if passed_over(file, &error) => return Ending::NoLog,
-            Err(error) => return Ending::Failed(printable(&error.to_string()).into_owned()),
+            Err(error) => return Ending::Failed(error.into()),
         }
     }
     measured.stored = reader.stored_bytes();
@@ -124,7 +129,9 @@ fn passed_over(file: &LogFile, error: &ReadError) -> bool {
 
 /// How much of something there is for each stored byte.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Ratio {
+    /// So much for one stored byte.
     pub value: f64,
     /// One standard error, as a share of the value; unknown from less than two files.
     pub relative_error: Option<f64>,

@@ -2,29 +2,31 @@
 
 use std::collections::BTreeMap;
 
-use ctforward_aws::s3::{needs_restore, restore_command};
 use ctforward_core::key::{Admission, KeyClass, KeyFilter, classify};
-use ctforward_core::ledger::{LedgerReader, RowState};
 use ctforward_core::text::excerpt;
 use ctforward_core::{Intake, LogFile, Object, Result, Source};
 use serde::Serialize;
 
-use super::reservoir::Reservoir;
+use crate::s3::{needs_restore, restore_command};
 
 /// Storage classes told apart; what a server invents beyond is one more.
 const CLASSES: usize = 16;
 
 /// Files and their bytes as stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Tally {
+    /// Files.
     pub files: u64,
     /// Of the files whose size is known.
     pub bytes: u64,
+    /// Files whose size is not known.
     pub unknown_size: u64,
 }
 
 impl Tally {
-    fn add(&mut self, size: Option<u64>) {
+    /// One more file.
+    pub fn add(&mut self, size: Option<u64>) {
         self.files += 1;
         match size {
             Some(size) => self.bytes = self.bytes.saturating_add(size),
@@ -33,7 +35,9 @@ impl Tally {
     }
 }
 
+/// What a listing holds, by what would become of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Survey {
     /// Files, and what is none, as the source handed them over.
     pub seen: u64,
@@ -43,6 +47,7 @@ pub struct Survey {
     pub without_time: u64,
     /// What the ledger calls finished.
     pub delivered: Tally,
+    /// What it calls quarantined.
     pub quarantined: Tally,
     /// What an earlier run began, and is to be read again.
     pub begun: u64,
@@ -50,6 +55,7 @@ pub struct Survey {
     pub archived: Tally,
     /// Archived objects for which no command can be written.
     pub without_command: u64,
+    /// What is left to read.
     pub to_read: Tally,
     /// The part of `to_read` that lies in S3.
     pub from_s3: Tally,
@@ -57,12 +63,47 @@ pub struct Survey {
     pub storage_classes: BTreeMap<String, Tally>,
 }
 
-/// Told of each archived object the command that restores it.
-pub type Restore<'a> = dyn FnMut(String) -> std::io::Result<()> + 'a;
+/// What an earlier run came to with a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Before {
+    /// Nothing, or it was rewritten since.
+    New,
+    /// It was begun and is to be read again.
+    Begun,
+    /// It was delivered.
+    Delivered,
+    /// It went to quarantine.
+    Quarantined,
+}
+
+/// What a survey asks, and whom it tells.
+pub struct Surveyor<'s> {
+    /// Which keys a pipeline would take.
+    pub keys: &'s KeyFilter,
+    /// What an earlier run came to with a file; a look-up in a ledger.
+    pub before: &'s mut (dyn FnMut(&Object) -> Result<Before> + Send),
+    /// Told of each archived object the [command](restore_command) that restores it.
+    pub restore: &'s mut (dyn FnMut(String) -> std::io::Result<()> + Send),
+    /// Given each file that is to be read. Dropping it acknowledges nothing.
+    pub each: &'s mut (dyn FnMut(LogFile) + Send),
+}
+
+impl std::fmt::Debug for Surveyor<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Surveyor")
+            .field("keys", self.keys)
+            .finish_non_exhaustive()
+    }
+}
 
 /// Why a survey ended early.
+#[derive(Debug)]
+#[non_exhaustive]
 pub enum Stop {
+    /// The listing or the ledger failed: what was counted is not the whole.
     Source(ctforward_core::Error),
+    /// A restore command could not be handed over.
     Output(std::io::Error),
 }
 
@@ -72,13 +113,14 @@ impl From<ctforward_core::Error> for Stop {
     }
 }
 
-/// Goes through a source to its end. Every receipt is dropped, which acknowledges nothing.
-pub async fn take(
+/// Goes through a source to its end. Nothing is opened, and nothing acknowledged:
+/// every receipt that is not given away is dropped.
+///
+/// # Errors
+/// [`Stop`]; half a survey would look like a whole one.
+pub async fn survey(
     source: &mut dyn Source,
-    keys: &KeyFilter,
-    ledger: Option<&LedgerReader>,
-    sample: &mut Reservoir<LogFile>,
-    restore: &mut Restore<'_>,
+    surveyor: Surveyor<'_>,
 ) -> std::result::Result<Survey, Stop> {
     let mut survey = Survey::default();
     while let Some(intake) = source.next().await? {
@@ -94,23 +136,26 @@ pub async fn take(
                 continue;
             }
         };
-        if survey.takes(&file, keys) && !survey.known(&file.object, ledger)? {
-            survey.class(&file.object);
-            match &file.object.storage_class {
-                Some(class) if needs_restore(class) => {
-                    survey.archived.add(file.object.size);
-                    match restore_command(&file.object.id) {
-                        Some(command) => restore(command).map_err(Stop::Output)?,
-                        None => survey.without_command += 1,
-                    }
+        if !survey.takes(&file, surveyor.keys)
+            || survey.finished(&file.object, (surveyor.before)(&file.object)?)
+        {
+            continue;
+        }
+        survey.class(&file.object);
+        match &file.object.storage_class {
+            Some(class) if needs_restore(class) => {
+                survey.archived.add(file.object.size);
+                match restore_command(&file.object.id) {
+                    Some(command) => (surveyor.restore)(command).map_err(Stop::Output)?,
+                    None => survey.without_command += 1,
                 }
-                _ => {
-                    survey.to_read.add(file.object.size);
-                    if !file.object.id.bucket.contains("://") {
-                        survey.from_s3.add(file.object.size);
-                    }
-                    sample.offer(file);
+            }
+            _ => {
+                survey.to_read.add(file.object.size);
+                if !file.object.id.bucket.contains("://") {
+                    survey.from_s3.add(file.object.size);
                 }
+                (surveyor.each)(file);
             }
         }
     }
@@ -142,23 +187,18 @@ impl Survey {
         }
     }
 
-    /// Whether the ledger calls the file finished; counts it then.
-    fn known(&mut self, object: &Object, ledger: Option<&LedgerReader>) -> Result<bool> {
-        // A look-up by the primary key; nobody else waits for this thread.
-        let state = match ledger {
-            Some(ledger) => ledger.state(object)?,
-            None => None,
-        };
-        match state {
-            Some(RowState::Delivered) => self.delivered.add(object.size),
-            Some(RowState::Quarantined) => self.quarantined.add(object.size),
-            Some(_) => {
+    /// Whether the file is finished; counts it then.
+    fn finished(&mut self, object: &Object, before: Before) -> bool {
+        match before {
+            Before::Delivered => self.delivered.add(object.size),
+            Before::Quarantined => self.quarantined.add(object.size),
+            Before::Begun => {
                 self.begun += 1;
-                return Ok(false);
+                return false;
             }
-            None => return Ok(false),
+            Before::New => return false,
         }
-        Ok(true)
+        true
     }
 
     fn class(&mut self, object: &Object) {
