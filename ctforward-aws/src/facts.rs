@@ -53,7 +53,8 @@ where
     classify(&facts(error), asked)
 }
 
-fn facts<E>(error: &SdkError<E, HttpResponse>) -> Facts
+/// What is known of a failed call of any service.
+pub(crate) fn facts<E>(error: &SdkError<E, HttpResponse>) -> Facts
 where
     E: StdError + ProvideErrorMetadata + Send + Sync + 'static,
 {

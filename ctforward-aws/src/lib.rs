@@ -9,6 +9,10 @@ mod error;
 #[cfg(feature = "s3")]
 mod facts;
 #[cfg(feature = "s3")]
+pub mod notify_setup;
+#[cfg(feature = "s3")]
+pub mod preflight;
+#[cfg(feature = "s3")]
 pub mod s3;
 #[cfg(feature = "s3")]
 mod shell;

@@ -6,7 +6,7 @@
 mod body;
 mod builder;
 mod client;
-mod page;
+pub(crate) mod page;
 mod reader;
 mod scope;
 mod source;
