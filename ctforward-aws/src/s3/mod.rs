@@ -5,7 +5,7 @@
 
 mod body;
 mod builder;
-mod client;
+pub(crate) mod client;
 pub(crate) mod page;
 mod reader;
 mod scope;
