@@ -11,6 +11,7 @@ mod facts;
 pub mod notification;
 #[cfg(feature = "s3")]
 pub mod notify_setup;
+pub mod permissions;
 #[cfg(feature = "s3")]
 pub mod preflight;
 #[cfg(feature = "s3")]

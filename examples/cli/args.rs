@@ -36,6 +36,7 @@ pub enum Command {
     Demo(Demo),
     /// Forward the records of log files.
     Forward(Box<Forward>),
+    Doctor(Box<crate::doctor::Doctor>),
     /// Run the stand-in for Vision One alone.
     Standin(Standin),
     /// Count what log files hold.

@@ -11,6 +11,7 @@ mod args;
 mod books;
 mod console;
 mod demo;
+mod doctor;
 mod failure;
 mod forward;
 mod inspect;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         match args.command {
             Command::Demo(demo) => demo::run(demo).await,
             Command::Forward(forward) => forward::run(*forward).await,
+            Command::Doctor(doctor) => doctor::run(*doctor).await,
             Command::Standin(standin) => standin::run(standin).await,
             Command::Inspect(inspect) => inspect::run(inspect).await,
             Command::Ledger(ledger) => ledger::run(ledger).await,

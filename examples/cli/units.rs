@@ -15,6 +15,7 @@ mod args;
 mod books;
 mod console;
 mod demo;
+mod doctor;
 mod failure;
 mod forward;
 mod inspect;

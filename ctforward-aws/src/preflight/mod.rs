@@ -14,6 +14,8 @@ mod ask_bucket;
 mod ask_queue;
 #[cfg(feature = "cloudtrail")]
 mod ask_trails;
+#[cfg(any(feature = "sts", feature = "cloudtrail"))]
+mod clients;
 pub(crate) mod fault;
 mod fix;
 mod layout;
@@ -36,6 +38,11 @@ use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use ctforward_core::Check;
+
+#[cfg(feature = "cloudtrail")]
+pub use clients::cloudtrail_client;
+#[cfg(feature = "sts")]
+pub use clients::sts_client;
 
 use ask_bucket::Bucket;
 use fault::Fault;

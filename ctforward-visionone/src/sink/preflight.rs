@@ -36,7 +36,8 @@ impl VisionOneSink {
             Err(error) => {
                 let secrets: Vec<&str> = self.endpoint.secrets().collect();
                 let said = super::exchange::chain(error);
-                let said = ctforward_core::text::excerpt(&super::redact::redact(&said, &secrets), 512);
+                let said =
+                    ctforward_core::text::excerpt(&super::redact::redact(&said, &secrets), 512);
                 checks.push(unreachable(shown, &said, error.is_timeout()));
                 checks.push(Check::new(
                     ENDPOINT.0,
@@ -141,9 +142,11 @@ fn endpoint(shown: &str, knock: &Knock<'_>) -> Check {
     let check = |outcome, seen: String| Check::new(ENDPOINT.0, ENDPOINT.1, outcome, seen);
     let copy = "copy the endpoint from the collector's page in Vision One";
     let status = knock.status;
-    let html = knock
-        .content_type
-        .is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("text/html"));
+    let html = knock.content_type.is_some_and(|kind| {
+        kind.trim_start()
+            .to_ascii_lowercase()
+            .starts_with("text/html")
+    });
     match status {
         300..=399 => {
             let to = knock.location.unwrap_or("elsewhere");
@@ -158,11 +161,16 @@ fn endpoint(shown: &str, knock: &Knock<'_>) -> Check {
             format!("{shown} is a web page, or a proxy's: the endpoint is wrong"),
         )
         .with_fix(copy),
-        407 => check(Outcome::Fail, format!("the proxy before {shown} wants a log-in"))
-            .with_fix("give the proxy's address with its user: HTTPS_PROXY"),
+        407 => check(
+            Outcome::Fail,
+            format!("the proxy before {shown} wants a log-in"),
+        )
+        .with_fix("give the proxy's address with its user: HTTPS_PROXY"),
         404 | 410 => check(
             Outcome::Warn,
-            format!("{shown} is unknown to its server when asked without a token (status {status})"),
+            format!(
+                "{shown} is unknown to its server when asked without a token (status {status})"
+            ),
         )
         .with_fix(copy),
         500..=599 => check(Outcome::Warn, format!("{shown} fails (status {status})"))
@@ -182,7 +190,12 @@ fn endpoint(shown: &str, knock: &Knock<'_>) -> Check {
 fn sent_one(shown: &str, sent: &Result<(), Error>) -> (Option<Check>, Check) {
     let endpoint = |outcome, seen: &str| Check::new(ENDPOINT.0, ENDPOINT.1, outcome, seen);
     let token = |outcome, seen: &str| Check::new(TOKEN.0, TOKEN.1, outcome, seen);
-    let open = || token(Outcome::Unknown, "the answer to the test record tells nothing of it");
+    let open = || {
+        token(
+            Outcome::Unknown,
+            "the answer to the test record tells nothing of it",
+        )
+    };
     let error = match sent {
         Ok(()) => {
             let seen = format!("{shown} accepted the test record");
@@ -230,7 +243,12 @@ mod tests {
         for (status, content_type, outcome, text) in [
             (401, None, Outcome::Unknown, "only a record tells"),
             (405, Some("application/json"), Outcome::Unknown, "405"),
-            (200, Some("Text/HTML; charset=utf-8"), Outcome::Fail, "web page"),
+            (
+                200,
+                Some("Text/HTML; charset=utf-8"),
+                Outcome::Fail,
+                "web page",
+            ),
             (302, None, Outcome::Fail, "points to"),
             (404, None, Outcome::Warn, "unknown to its server"),
             (407, None, Outcome::Fail, "proxy"),
@@ -256,10 +274,18 @@ mod tests {
             (ErrorKind::Config, Some(Outcome::Fail), Outcome::Unknown),
             (ErrorKind::Rejected, Some(Outcome::Warn), Outcome::Unknown),
             (ErrorKind::Throttled, Some(Outcome::Warn), Outcome::Unknown),
-            (ErrorKind::Unavailable, Some(Outcome::Warn), Outcome::Unknown),
+            (
+                ErrorKind::Unavailable,
+                Some(Outcome::Warn),
+                Outcome::Unknown,
+            ),
         ] {
             let (one, two) = sent_one("x", &Err(Error::new(kind, "visionone", "said")));
-            assert_eq!((one.map(|c| c.outcome), two.outcome), (endpoint, token), "{kind:?}");
+            assert_eq!(
+                (one.map(|c| c.outcome), two.outcome),
+                (endpoint, token),
+                "{kind:?}"
+            );
         }
         let (one, two) = sent_one("x", &Ok(()));
         assert_eq!(one.map(|c| c.outcome), Some(Outcome::Pass));
@@ -269,7 +295,11 @@ mod tests {
     #[test]
     fn a_failed_connection_says_on_what() {
         for (said, timeout, text) in [
-            ("invalid peer certificate: UnknownIssuer", false, "--ca-file"),
+            (
+                "invalid peer certificate: UnknownIssuer",
+                false,
+                "--ca-file",
+            ),
             ("dns error: failed to lookup address", false, "name server"),
             ("tcp connect error", false, "proxy"),
             ("deadline has elapsed", true, "proxy"),

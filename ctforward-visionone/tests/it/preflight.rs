@@ -38,7 +38,11 @@ async fn without_leave_neither_token_nor_record_is_sent() {
 #[tokio::test]
 async fn a_redirect_or_a_web_page_is_a_wrong_endpoint() {
     for reply in [
-        answer("302 Found", "location: https://login.example/?key=s3cr3t\r\n", ""),
+        answer(
+            "302 Found",
+            "location: https://login.example/?key=s3cr3t\r\n",
+            "",
+        ),
         answer("200 OK", "content-type: text/html\r\n", ""),
     ] {
         let (checks, server) = look(vec![Step::Answer(reply)], false).await;
@@ -52,8 +56,16 @@ async fn one_marked_record_decides_where_it_may_be_sent() {
     let refused = || Step::Answer(answer("405 Method Not Allowed", "", ""));
     for (reply, endpoint, token) in [
         (answer("200 OK", "", ""), Outcome::Pass, Outcome::Pass),
-        (answer("401 Unauthorized", "", ""), Outcome::Unknown, Outcome::Fail),
-        (answer("404 Not Found", "", ""), Outcome::Fail, Outcome::Unknown),
+        (
+            answer("401 Unauthorized", "", ""),
+            Outcome::Unknown,
+            Outcome::Fail,
+        ),
+        (
+            answer("404 Not Found", "", ""),
+            Outcome::Fail,
+            Outcome::Unknown,
+        ),
         (answer("503 Busy", "", ""), Outcome::Warn, Outcome::Unknown),
     ] {
         let (checks, server) = look(vec![refused(), Step::Answer(reply)], true).await;
@@ -73,7 +85,11 @@ async fn no_connection_fails_and_nothing_more_is_tried() {
     let endpoint = format!("http://{}/in", listener.local_addr().unwrap());
     drop(listener);
     let checks = builder(&endpoint).build().unwrap().preflight(true).await;
-    assert_eq!(outcome(&checks, "endpoint-connect"), Outcome::Fail, "{checks:?}");
+    assert_eq!(
+        outcome(&checks, "endpoint-connect"),
+        Outcome::Fail,
+        "{checks:?}"
+    );
     assert_eq!(outcome(&checks, "endpoint"), Outcome::Unknown);
     assert_eq!(outcome(&checks, "token"), Outcome::Unknown);
 }

@@ -10,9 +10,11 @@
 mod bad_input;
 mod corpus;
 mod day;
+mod doctor;
 mod forward;
 #[cfg(unix)]
 mod kill;
+mod permissions;
 mod plan;
 mod quarantine;
 mod rules;
