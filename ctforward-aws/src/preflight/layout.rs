@@ -118,7 +118,7 @@ pub(crate) fn check(bucket: &str, prefix: &str, around: &Around) -> Check {
     match place.level {
         Level::Outside | Level::Root if organisations.is_empty() => seen(
             Outcome::Pass,
-            format!("AWSLogs/ with {accounts} accounts, and no organisation's folder"),
+            format!("AWSLogs/ with folders of accounts ({accounts}), and none of an organisation"),
         ),
         Level::Outside | Level::Root if accounts == 0 => {
             let names: Vec<&str> = organisations.iter().map(|f| name(f)).collect();
@@ -189,7 +189,7 @@ mod tests {
             ..Around::default()
         };
         for (prefix, around, outcome, text) in [
-            ("", around(&[one], true), Outcome::Pass, "1 accounts"),
+            ("", around(&[one], true), Outcome::Pass, "accounts (1)"),
             (
                 "AWSLogs/",
                 around(&[org], true),

@@ -60,11 +60,7 @@ pub(crate) struct Line {
 
 #[async_trait]
 impl Speak for Line {
-    async fn change(
-        &self,
-        messages: Vec<(String, i32)>,
-        patience: Duration,
-    ) -> Vec<Answer> {
+    async fn change(&self, messages: Vec<(String, i32)>, patience: Duration) -> Vec<Answer> {
         let asked = Asked::Visibility;
         let count = messages.len();
         let entries = messages

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::*;
 
 fn sound() -> World {
-    let now = Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
+    let now = jiff::tz::TimeZone::UTC.to_datetime(Timestamp::now());
     World::sound(&now.date().to_string())
 }
 
