@@ -1,5 +1,7 @@
 //! What a failed call of any service says about permissions and reach; pure.
 
+use std::time::Duration;
+
 use ctforward_core::text::excerpt;
 use ctforward_core::{Check, Error, ErrorKind, Outcome, Retry};
 
@@ -53,10 +55,10 @@ impl Fault {
     }
 
     /// A call that took longer than a check may.
-    pub(crate) fn late(seconds: u64) -> Self {
+    pub(crate) fn late(limit: Duration) -> Self {
         Self {
             kind: FaultKind::Slow,
-            said: format!("no answer in {seconds} s"),
+            said: format!("no answer in {limit:?}"),
             region: None,
         }
     }

@@ -154,8 +154,7 @@ pub(crate) fn check(bucket: &str, prefix: &str, around: &Around) -> Check {
 /// The path up to and with the last `AWSLogs/`.
 fn parent_root(prefix: &str) -> Option<&str> {
     let ends = prefix.match_indices('/').map(|(at, _)| &prefix[..=at]);
-    ends.filter(|p| Folder::parse(p).level == Level::Root)
-        .last()
+    ends.rev().find(|p| Folder::parse(p).level == Level::Root)
 }
 
 fn suggest(bucket: &str, prefix: &str) -> String {

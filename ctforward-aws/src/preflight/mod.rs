@@ -239,7 +239,7 @@ impl Within {
     async fn wait<T>(self, look: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
         match tokio::time::timeout(self.0, look).await {
             Ok(seen) => seen,
-            Err(_) => Err(Fault::late(self.0.as_secs())),
+            Err(_) => Err(Fault::late(self.0)),
         }
     }
 
@@ -247,7 +247,7 @@ impl Within {
         tokio::time::timeout(self.0, look)
             .await
             .unwrap_or_else(|_| Head {
-                answer: Err(Fault::late(self.0.as_secs())),
+                answer: Err(Fault::late(self.0)),
                 region: None,
                 date: None,
             })

@@ -254,7 +254,8 @@ mod tests {
         sending(&policy.to_string(), "s3.amazonaws.com", QUEUE, &source).unwrap()
     }
 
-    fn statement(condition: Value) -> Value {
+    fn statement(condition: impl Into<Value>) -> Value {
+        let condition = condition.into();
         json!({"Effect": "Allow", "Principal": {"Service": "s3.amazonaws.com"},
                "Action": "sqs:SendMessage", "Resource": QUEUE, "Condition": condition})
     }

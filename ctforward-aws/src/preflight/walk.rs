@@ -106,9 +106,7 @@ fn likely(folder: &str, below: &[String]) -> Vec<String> {
 async fn instead(bucket: &Bucket) -> Result<Vec<String>, Fault> {
     let prefix = bucket.prefix.as_str();
     let ends = prefix.match_indices('/').map(|(at, _)| &prefix[..=at]);
-    let root = ends
-        .filter(|p| Folder::parse(p).level == Level::Root)
-        .last();
+    let root = ends.rev().find(|p| Folder::parse(p).level == Level::Root);
     if let Some(root) = root {
         let rest = &prefix[root.len()..];
         let beside = bucket.list(root, true, 100).await?;

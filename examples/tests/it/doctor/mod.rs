@@ -138,7 +138,7 @@ async fn each_thing_that_is_broken_is_found_and_nothing_else_fails() {
                     403,
                     "AccessDenied",
                     "not authorized to perform: kms:Decrypt",
-                ))
+                ));
             },
             "decrypt",
             "fail",
@@ -377,4 +377,48 @@ async fn servers_that_are_not_there_are_unknown_and_no_fail_of_the_source() {
     assert_eq!(check(&json, "queue")["outcome"], "unknown");
     assert_eq!(check(&json, "credentials")["outcome"], "unknown");
     assert_eq!(check(&json, "notification")["outcome"], "skipped");
+}
+
+#[tokio::test]
+async fn servers_that_never_answer_end_in_unknown_after_the_limit() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    // Connections are taken and nothing is said.
+    let silent = tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            held.push(stream);
+        }
+    });
+    let queue = format!("{url}/111122223333/logs");
+    let args = [
+        "doctor",
+        "s3://trail",
+        "--queue-url",
+        &queue,
+        "--endpoint-url",
+        &url,
+        "--limit",
+        "100ms",
+        "--json",
+    ];
+    let ran = run(args).await;
+    assert_eq!(ran.status, 0, "{ran:?}");
+    let json = ran.json();
+    for id in [
+        "credentials",
+        "bucket-region",
+        "list",
+        "queue",
+        "notification",
+        "own-reads",
+    ] {
+        let found = check(&json, id);
+        assert_eq!(found["outcome"], "unknown", "{found}");
+        assert!(
+            found["seen"].as_str().unwrap().contains("in time"),
+            "{found}"
+        );
+    }
+    silent.abort();
 }
