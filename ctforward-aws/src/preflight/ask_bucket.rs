@@ -38,6 +38,10 @@ pub(crate) struct Sample {
 }
 
 /// Everything that was seen of a bucket.
+#[cfg_attr(
+    not(feature = "sqs"),
+    allow(dead_code, reason = "notifications matter where there is a queue")
+)]
 pub(crate) struct Seen {
     pub(crate) head: Head,
     /// The region requests were set to go to.
