@@ -3,7 +3,10 @@
 use ctforward_core::{Check, Outcome};
 use jiff::Timestamp;
 
-use super::fault::{Fault, FaultKind};
+#[cfg(any(feature = "sts", feature = "cloudtrail"))]
+use super::fault::Fault;
+use super::fault::FaultKind;
+#[cfg(any(feature = "sqs", feature = "cloudtrail"))]
 use super::fix::{bucket_arn, partition};
 use super::{Preflight, ask_bucket, layout, object, place};
 

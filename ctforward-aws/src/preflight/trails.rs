@@ -200,6 +200,7 @@ pub(crate) fn own_reads(
 }
 
 /// The role behind an assumed role's session: `arn:aws:sts::1:assumed-role/name/session`.
+/// A role's path is not in there; whoever has one must put it in.
 fn role(caller: &str) -> Option<String> {
     let (head, rest) = caller.split_once(":assumed-role/")?;
     let (name, _) = rest.split_once('/')?;
