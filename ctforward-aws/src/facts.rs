@@ -53,6 +53,7 @@ where
     classify(&facts(error), asked)
 }
 
+/// What is known of a failed call of any service.
 pub(crate) fn facts<E>(error: &SdkError<E, HttpResponse>) -> Facts
 where
     E: StdError + ProvideErrorMetadata + Send + Sync + 'static,

@@ -10,7 +10,12 @@ mod error;
 mod facts;
 pub mod notification;
 #[cfg(feature = "s3")]
+pub mod notify_setup;
+pub mod permissions;
+#[cfg(feature = "s3")]
 pub mod plan;
+#[cfg(feature = "s3")]
+pub mod preflight;
 #[cfg(feature = "s3")]
 pub mod s3;
 #[cfg(feature = "secretsmanager")]

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod batch;
+pub mod check;
 pub mod deliver;
 pub mod duplicates;
 mod error;
@@ -19,6 +20,7 @@ pub mod testing;
 pub mod text;
 
 pub use batch::{Batch, BatchBuilder, BatchLimits, Origin};
+pub use check::{Check, Outcome};
 pub use error::{Error, ErrorKind, Result, Retry};
 pub use event::Record;
 pub use ledger::Ledger;

@@ -50,6 +50,7 @@ pub enum Command {
         .help("Print what is missing, and send nothing")
         .conflicts_with("plan")))]
     CatchUp(Box<crate::catch_up::CatchUp>),
+    Doctor(Box<crate::doctor::Doctor>),
     /// Run the stand-in for Vision One alone.
     Standin(Standin),
     /// Count what log files hold.

@@ -12,6 +12,7 @@ mod books;
 mod catch_up;
 mod console;
 mod demo;
+mod doctor;
 mod failure;
 mod forward;
 mod inspect;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
             Command::Demo(demo) => demo::run(demo).await,
             Command::Forward(forward) => forward::run(*forward).await,
             Command::CatchUp(catch_up) => catch_up::run(*catch_up).await,
+            Command::Doctor(doctor) => doctor::run(*doctor).await,
             Command::Standin(standin) => standin::run(standin).await,
             Command::Inspect(inspect) => inspect::run(inspect).await,
             Command::Ledger(ledger) => ledger::run(ledger).await,

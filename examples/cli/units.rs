@@ -16,6 +16,7 @@ mod books;
 mod catch_up;
 mod console;
 mod demo;
+mod doctor;
 mod failure;
 mod forward;
 mod inspect;

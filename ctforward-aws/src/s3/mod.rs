@@ -6,7 +6,7 @@
 mod body;
 mod builder;
 pub(crate) mod client;
-mod page;
+pub(crate) mod page;
 mod reader;
 pub mod rounds;
 mod scope;

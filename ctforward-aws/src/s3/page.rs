@@ -91,7 +91,7 @@ pub(crate) fn broken(why: &'static str) -> Error {
     Error::new(ErrorKind::Unavailable, ORIGIN, why).with_retry(Retry::Backoff)
 }
 
-fn decode(output: ListObjectsV2Output) -> Result<Page> {
+pub(crate) fn decode(output: ListObjectsV2Output) -> Result<Page> {
     let encoded = output.encoding_type == Some(EncodingType::Url);
     let text = |text: String| {
         if encoded {

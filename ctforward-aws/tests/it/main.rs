@@ -8,6 +8,7 @@ mod body;
 mod conformance;
 mod errors;
 mod listing;
+mod notify;
 #[cfg(feature = "sqs")]
 mod queue;
 mod real;

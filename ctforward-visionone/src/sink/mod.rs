@@ -3,6 +3,7 @@
 mod builder;
 mod classify;
 mod exchange;
+mod preflight;
 mod redact;
 mod retry_after;
 

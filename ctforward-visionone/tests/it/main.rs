@@ -6,6 +6,7 @@
 mod conformance;
 #[cfg(feature = "standin")]
 mod outcomes;
+mod preflight;
 mod raw;
 mod secrets;
 mod sink;

@@ -11,9 +11,11 @@ mod bad_input;
 mod catch_up;
 mod corpus;
 mod day;
+mod doctor;
 mod forward;
 #[cfg(unix)]
 mod kill;
+mod permissions;
 mod plan;
 mod quarantine;
 mod rules;
