@@ -5,7 +5,7 @@
 
 mod body;
 mod builder;
-mod client;
+pub(crate) mod client;
 mod page;
 mod reader;
 pub mod rounds;
