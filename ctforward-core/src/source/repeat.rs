@@ -8,9 +8,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Intake, Receipt, Source, SourceWatch};
+use super::{Intake, LogFile, Receipt, Source, SourceWatch};
 use crate::error::{Error, Result};
-use crate::object::ObjectId;
+use crate::ledger::Known;
+use crate::object::{Object, ObjectId};
 
 type Made = Pin<Box<dyn Future<Output = Result<Box<dyn Source>>> + Send>>;
 
@@ -31,6 +32,9 @@ pub struct Repeat {
     /// When the last round began.
     began: Option<Instant>,
     held: Arc<Held>,
+    known: Option<Arc<dyn Known>>,
+    /// A file of which it is being asked whether it is finished.
+    asked: Option<LogFile>,
     watch: Option<SourceWatch>,
 }
 
@@ -56,8 +60,18 @@ impl Repeat {
             round: None,
             began: None,
             held: Arc::default(),
+            known: None,
+            asked: None,
             watch: None,
         }
+    }
+
+    /// Leaves out what this calls finished, so that a pipeline's books do not count
+    /// the same files in every round. Give it the ledger that the pipeline has.
+    #[must_use]
+    pub fn known(mut self, known: Arc<dyn Known>) -> Self {
+        self.known = Some(known);
+        self
     }
 
     /// Tells `watch` of each round that came to its end.
@@ -72,6 +86,15 @@ impl Repeat {
 impl Source for Repeat {
     async fn next(&mut self) -> Result<Option<Intake>> {
         loop {
+            // Kept where a dropped call leaves it.
+            if let Some(asked) = &self.asked {
+                let object = asked.object.clone();
+                let finished = is_finished(self.known.as_deref(), object).await;
+                match self.asked.take() {
+                    Some(file) if !finished => return Ok(Some(Intake::File(file))),
+                    _ => continue,
+                }
+            }
             let Some(round) = &mut self.round else {
                 if let Some(began) = self.began {
                     match began.checked_add(self.every) {
@@ -85,11 +108,8 @@ impl Source for Repeat {
                 continue;
             };
             match round.next().await {
-                Ok(Some(intake)) => {
-                    if let Some(intake) = self.held.take(intake) {
-                        return Ok(Some(intake));
-                    }
-                }
+                Ok(Some(Intake::File(file))) => self.asked = self.held.take(file),
+                Ok(Some(decided_at_once)) => return Ok(Some(decided_at_once)),
                 Ok(None) => {
                     self.round = None;
                     if let Some(watch) = &self.watch {
@@ -105,17 +125,27 @@ impl Source for Repeat {
     }
 }
 
+/// Whether a file is finished. In doubt it is not.
+async fn is_finished(known: Option<&dyn Known>, object: Object) -> bool {
+    let Some(known) = known else {
+        return false;
+    };
+    match known.finished(&[object]).await {
+        Ok(finished) => finished == [true],
+        Err(error) => {
+            tracing::warn!(%error, "the ledger does not say what is finished");
+            false
+        }
+    }
+}
+
 /// Files that were handed over and are not decided, by their address.
 #[derive(Default)]
 struct Held(Mutex<BTreeSet<ObjectId>>);
 
 impl Held {
-    /// The same intake, unless it is held already: its receipt gives it back.
-    fn take(self: &Arc<Self>, intake: Intake) -> Option<Intake> {
-        // What is skipped or foreign is decided at once.
-        let Intake::File(mut file) = intake else {
-            return Some(intake);
-        };
+    /// The same file, unless it is held already: its receipt gives it back.
+    fn take(self: &Arc<Self>, mut file: LogFile) -> Option<LogFile> {
         let id = file.object.id.clone();
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !held.insert(id.clone()) {
@@ -127,7 +157,7 @@ impl Held {
             id,
             held: Arc::clone(self),
         });
-        Some(Intake::File(file))
+        Some(file)
     }
 }
 
@@ -231,6 +261,32 @@ mod tests {
         // It had nothing to hand over in the round between, and was well.
         assert_eq!(watch.status().error, None);
         assert!(watch.status().looked.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_finished_is_left_out_and_nothing_is_where_the_ledger_fails() {
+        struct Slow(AtomicUsize);
+        #[async_trait]
+        impl Known for Slow {
+            async fn finished(&self, objects: &[crate::Object]) -> Result<Vec<bool>> {
+                // Longer than the first calls wait for it.
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                if self.0.fetch_add(1, Ordering::Relaxed) > 1 {
+                    return Err(Error::new(ErrorKind::Unavailable, "t", "no"));
+                }
+                Ok(objects.iter().map(|object| object.id == id("a")).collect())
+            }
+        }
+        let mut source = Repeat::new(MINUTE, || async { Ok(files(&["a", "b"])) })
+            .known(Arc::new(Slow(AtomicUsize::new(0))));
+        let early = tokio::time::timeout(Duration::from_secs(2), source.next()).await;
+        assert!(early.is_err());
+        // Asked again, it is not lost; and a is finished.
+        let b = file(&mut source).await;
+        assert_eq!(b.object.id, id("b"));
+        drop(b);
+        assert_eq!(file(&mut source).await.object.id, id("a"));
+        assert_eq!(file(&mut source).await.object.id, id("b"));
     }
 
     #[tokio::test(start_paused = true)]
