@@ -18,7 +18,7 @@ pub(super) const HOSTILE: [&str; 4] = [
 ];
 
 /// A daemon that is at a standstill, with hostile names everywhere.
-pub(super) struct TestBoard {
+pub(crate) struct TestBoard {
     pub(super) reasons: Mutex<Vec<String>>,
     pub(super) groups: Mutex<Vec<QuarantineGroup>>,
     pub(super) asked: Mutex<Vec<Option<String>>>,
@@ -35,7 +35,7 @@ pub(super) fn lock<T>(of: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl TestBoard {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let now = Timestamp::now();
         let ago = |minutes| now - SignedDuration::from_mins(minutes);
         let group = |reason: &str, entries, redrivable, n: usize| QuarantineGroup {

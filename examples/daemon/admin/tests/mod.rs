@@ -1,6 +1,6 @@
 //! The pages over real sockets.
 
-mod board;
+pub(crate) mod board;
 mod browser;
 mod limits;
 mod redrive;
