@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use aws_sdk_sqs::config::{Builder as ConfigBuilder, StalledStreamProtectionConfig};
@@ -41,16 +42,26 @@ pub(crate) fn overrides(client: &Client, patience: Duration) -> ConfigBuilder {
     builder.timeout_config(attempt.build())
 }
 
-/// Where messages are spoken of.
+/// Speaks with the queue of messages; the answers are in the order of the messages.
+#[async_trait]
+pub(crate) trait Speak: Clone + Send + Sync + 'static {
+    /// Keeps each message invisible for so many seconds from now.
+    async fn change(&self, messages: Vec<(String, i32)>, patience: Duration) -> Vec<Answer>;
+
+    /// Deletes each.
+    async fn delete(&self, handles: Vec<String>, patience: Duration) -> Vec<Answer>;
+}
+
+/// A queue of SQS.
 #[derive(Clone)]
 pub(crate) struct Line {
     pub(crate) client: Client,
     pub(crate) url: String,
 }
 
-impl Line {
-    /// Keeps each message invisible for so many seconds from now.
-    pub(crate) async fn change(
+#[async_trait]
+impl Speak for Line {
+    async fn change(
         &self,
         messages: Vec<(String, i32)>,
         patience: Duration,
@@ -90,7 +101,7 @@ impl Line {
         }
     }
 
-    pub(crate) async fn delete(&self, handles: Vec<String>, patience: Duration) -> Vec<Answer> {
+    async fn delete(&self, handles: Vec<String>, patience: Duration) -> Vec<Answer> {
         let asked = Asked::Delete;
         let count = handles.len();
         let entries = handles

@@ -35,7 +35,7 @@ pub fn client(
     check(ORIGIN, queue_url, plain)?;
     if let Some(region) = region {
         config = config.region(Region::new(region.to_owned()));
-    } else if config.get_region().is_none()
+    } else if config.clone().build().region().is_none()
         && let Some(region) = &queue.region
     {
         config = config.region(Region::new(region.clone()));

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::calls::{Answer, BATCH, Line};
+use super::calls::{Answer, BATCH, Speak};
 use super::error::{Entry, ORIGIN};
 use super::lease::{Lease, Registry};
 use super::stats::{Counters, count};
@@ -89,8 +89,8 @@ enum Done {
     Told(Vec<(Job, Answer)>),
 }
 
-pub(crate) struct Keeper {
-    line: Line,
+pub(crate) struct Keeper<L> {
+    line: L,
     counters: Arc<Counters>,
     registry: Arc<Registry>,
     commands: mpsc::UnboundedReceiver<Command>,
@@ -103,9 +103,9 @@ pub(crate) struct Keeper {
     calls: JoinSet<Done>,
 }
 
-impl Keeper {
+impl<L: Speak> Keeper<L> {
     pub(crate) fn new(
-        line: Line,
+        line: L,
         counters: Arc<Counters>,
         registry: Arc<Registry>,
         commands: mpsc::UnboundedReceiver<Command>,
@@ -498,3 +498,7 @@ async fn until(then: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+#[path = "keeper_tests.rs"]
+mod tests;

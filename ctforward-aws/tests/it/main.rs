@@ -8,6 +8,8 @@ mod body;
 mod conformance;
 mod errors;
 mod listing;
+#[cfg(feature = "sqs")]
+mod queue;
 mod real;
 mod server;
 

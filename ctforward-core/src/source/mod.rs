@@ -243,6 +243,14 @@ pub trait Receipt: Send {
         None
     }
 
+    /// Why the file is no longer held, if so: its message may be with somebody else.
+    ///
+    /// The pipeline looks now and then and stops the work on such a file. Accepting it
+    /// is an error.
+    fn lost(&self) -> Option<Error> {
+        None
+    }
+
     /// The file is finished: it need not come again.
     ///
     /// # Errors
