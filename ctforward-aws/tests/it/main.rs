@@ -11,6 +11,7 @@ mod listing;
 #[cfg(feature = "sqs")]
 mod queue;
 mod real;
+mod rounds;
 mod server;
 
 use std::time::Duration;

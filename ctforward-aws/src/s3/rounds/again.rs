@@ -72,17 +72,16 @@ mod tests {
         Error::new(ErrorKind::Unavailable, "test", "x").with_retry(retry)
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn what_failed_comes_when_its_time_has_come_and_not_for_ever() {
-        let mut again = Again::new(Duration::from_secs(1));
+        let mut again = Again::new(Duration::from_millis(20));
         assert_eq!(again.keep(1, 1, &error(Retry::Never)), Err(1));
         assert_eq!(again.keep(2, ATTEMPTS, &error(Retry::Backoff)), Err(2));
         let long = Retry::After(Duration::from_secs(61));
         assert_eq!(again.keep(3, 1, &error(long)), Err(3));
         again.keep(4, 1, &error(Retry::Backoff)).unwrap();
-        assert_eq!(again.due(), None);
         let due = again.next().unwrap();
-        assert!(due <= Instant::now() + Duration::from_secs(2));
+        assert!(due <= Instant::now() + Duration::from_millis(40));
         tokio::time::sleep_until(due).await;
         assert_eq!(again.due(), Some(4));
         assert_eq!(again.next(), None);

@@ -40,7 +40,8 @@ use stats::Shared;
 ///
 /// # Which files are handed on
 /// - What waits or was handed on is not handed on again until its receipt was
-///   accepted, released or dropped; what was not accepted comes with the next round.
+///   accepted, released or dropped; what was not accepted comes with the next round,
+///   which looks as far back for it as the first of a day.
 /// - What the [`Known`](ctforward_core::ledger::Known) of
 ///   [`RoundsBuilder::known`] calls finished, with the ETag and size that are listed
 ///   now, is left out and counted in [`RoundsStats::finished`], so that a pipeline's
@@ -167,7 +168,7 @@ impl Rounds {
 
     fn intake(&self, queued: Queued) -> Intake {
         let Queued { object, ticket } = queued;
-        let receipt = Box::new(ticket);
+        let receipt = Box::new(ticket.hand_on());
         if object.id.key.ends_with('/') && object.size == Some(0) {
             return Intake::Skip {
                 object: object.id,

@@ -90,6 +90,7 @@ pub(super) struct Engine {
 
 /// The listing of one folder in one round.
 struct Work {
+    folder: Arc<str>,
     listing: Listing,
     /// No key up to this one is wanted.
     after: Option<String>,
@@ -357,15 +358,18 @@ impl Engine {
     }
 
     /// The listing of the folder behind `cursor`.
-    fn next(&self, cursor: &mut Option<String>) -> Option<Work> {
+    fn next(&mut self, cursor: &mut Option<String>) -> Option<Work> {
+        let today = self.today();
         let behind = match cursor.as_deref() {
             Some(cursor) => Bound::Excluded(cursor),
             None => Bound::Unbounded,
         };
-        let mut rest = self.folders.range::<str, _>((behind, Bound::Unbounded));
+        let mut rest = self.folders.range_mut::<str, _>((behind, Bound::Unbounded));
         let (folder, listed) = rest.next()?;
         *cursor = Some(folder.clone());
-        let today = self.today();
+        if self.parts.shared.flight.reopened(folder) {
+            listed.deep = None;
+        }
         let deep = listed.deep != Some(today);
         let back = |from: Date, days: i64| from.checked_sub(Span::new().days(days)).ok();
         let first = if deep {
@@ -380,6 +384,7 @@ impl Engine {
         let first = first.max(since).and_then(folder_of);
         let after = first.map(|first| format!("{folder}{first}"));
         Some(Work {
+            folder: folder.as_str().into(),
             listing: Listing::new(folder.clone(), false, after.clone()),
             after,
             day: today,
@@ -418,7 +423,7 @@ async fn list(mut work: Work, parts: Arc<Parts>, send: mpsc::Sender<Message>) ->
         };
         work.attempts = 0;
         let more = work.listing.advance(&page);
-        let queued = parts.sift(page, work.after.as_deref()).await;
+        let queued = parts.sift(page, &work.folder, work.after.as_deref()).await;
         if !queued.is_empty() && send.send(Message::Page(queued)).await.is_err() {
             return Came::Closed;
         }
@@ -430,7 +435,7 @@ async fn list(mut work: Work, parts: Arc<Parts>, send: mpsc::Sender<Message>) ->
 
 impl Parts {
     /// What of a page is wanted, not under way and not known to be finished.
-    async fn sift(&self, page: Page, after: Option<&str>) -> Vec<Queued> {
+    async fn sift(&self, page: Page, folder: &Arc<str>, after: Option<&str>) -> Vec<Queued> {
         let shared = &self.shared;
         count(&self.lister.stats.0.keys, page.objects.len());
         let (mut queued, mut finished) = (Vec::new(), 0);
@@ -447,7 +452,7 @@ impl Parts {
             object.etag = found.etag;
             object.size = found.size;
             object.storage_class = found.class;
-            match shared.flight.take(&object) {
+            match shared.flight.take(&object, folder) {
                 None => count(&shared.under_way_again, 1),
                 Some(ticket) if ticket.is_finished() => finished += 1,
                 Some(ticket) => queued.push(Queued { object, ticket }),
