@@ -19,8 +19,7 @@ use crate::redrive::Redriver;
 use crate::sources::{Detail, Watched};
 use crate::status::{
     Backlog, Board, DeliveryStatus, FreshnessStatus, LastError, LastSeenRow, LastSeenStatus,
-    LedgerState, QuarantineGroup, Rates, Redriven, SourceState, SourceStatus, Status,
-    Totals,
+    LedgerState, QuarantineGroup, Rates, Redriven, SourceState, SourceStatus, Status, Totals,
 };
 use crate::tokens::Tokens;
 
@@ -174,7 +173,9 @@ impl Desk {
             },
             freshness: FreshnessStatus::of(&report.freshness),
             backlog: Backlog {
-                files_in_flight: progress.files_seen().saturating_sub(progress.files_decided()),
+                files_in_flight: progress
+                    .files_seen()
+                    .saturating_sub(progress.files_decided()),
                 files_waiting: None,
                 oldest_undelivered: oldest,
                 oldest_undelivered_seconds: oldest.map(age),
@@ -218,7 +219,8 @@ impl Desk {
         let totals = &shown.status.totals;
         let (files, records) = (totals.files.delivered, totals.records.accepted);
         let rate = shown.status.rate.records_per_second;
-        let sums = format!("{files} files delivered, {records} records accepted, {rate:.1} a second");
+        let sums =
+            format!("{files} files delivered, {records} records accepted, {rate:.1} a second");
         match ready {
             Ok(()) => sums,
             Err(reasons) => format!("{}; {sums}", reasons.join("; ")),
@@ -275,7 +277,9 @@ impl Board for Desk {
         let mut reasons = Vec::new();
         let pace = parts.pacer.status();
         if pace.breaker != BreakerState::Closed {
-            let why = pace.why.unwrap_or_else(|| "it does not answer well".to_owned());
+            let why = pace
+                .why
+                .unwrap_or_else(|| "it does not answer well".to_owned());
             reasons.push(format!("the endpoint takes nothing: {why}"));
         }
         if parts.ledger.fails() {
@@ -287,11 +291,18 @@ impl Board for Desk {
             reasons.push(format!("the quarantine does not work: {why}"));
         }
         let now = Timestamp::now();
-        let states: Vec<_> = parts.sources.iter().map(|s| status(s, false, false, now)).collect();
+        let states: Vec<_> = parts
+            .sources
+            .iter()
+            .map(|s| status(s, false, false, now))
+            .collect();
         let bad = |s: &SourceStatus| matches!(s.state, SourceState::Failing | SourceState::Ended);
         if states.iter().all(bad) {
             for source in &states {
-                let why = source.last_error.as_ref().map(|error| error.message.as_str());
+                let why = source
+                    .last_error
+                    .as_ref()
+                    .map(|error| error.message.as_str());
                 let why = why.unwrap_or("it ended");
                 reasons.push(format!("source {} does not work: {why}", source.name));
             }
@@ -311,15 +322,17 @@ impl Board for Desk {
         let mut entries = self.parts.quarantine.entries(Filter::new());
         while let Some(stored) = entries.next().await? {
             let entry = stored.entry;
-            let group = groups.entry(entry.reason).or_insert_with(|| QuarantineGroup {
-                reason: entry.reason.as_str().to_owned(),
-                entries: 0,
-                first: entry.at,
-                last: Timestamp::MIN,
-                detail: String::new(),
-                object: String::new(),
-                redrivable: entry.reason != Reason::Undecodable,
-            });
+            let group = groups
+                .entry(entry.reason)
+                .or_insert_with(|| QuarantineGroup {
+                    reason: entry.reason.as_str().to_owned(),
+                    entries: 0,
+                    first: entry.at,
+                    last: Timestamp::MIN,
+                    detail: String::new(),
+                    object: String::new(),
+                    redrivable: entry.reason != Reason::Undecodable,
+                });
             group.entries += 1;
             group.first = group.first.min(entry.at);
             if entry.at >= group.last {

@@ -40,7 +40,10 @@ pub async fn run(seconds: u64) -> Result<ExitCode, Failure> {
     let parts = parts.ok_or_else(|| Failure::work(problems.to_string()))?;
 
     say!("ctforward daemon demo: made-up log files, forwarded on this machine for {seconds} s.");
-    say!("  a new log file each half second in {}", printable(&root.join("logs").to_string_lossy()));
+    say!(
+        "  a new log file each half second in {}",
+        printable(&root.join("logs").to_string_lossy())
+    );
     say!("  a stand-in for Vision One at {}", standin.base_url());
     let stop = CancellationToken::new();
     let maker = Maker::new(root);
@@ -64,7 +67,9 @@ pub async fn run(seconds: u64) -> Result<ExitCode, Failure> {
     .await?;
     timer.abort();
     stop.cancel();
-    let made = making.await.map_err(|error| Failure::work(error.to_string()))?;
+    let made = making
+        .await
+        .map_err(|error| Failure::work(error.to_string()))?;
     let made = made.map_err(failed)?;
     let (files, records) = (report.files.delivered, report.records.accepted);
     let lines = standin.counts().lines;
@@ -74,7 +79,9 @@ pub async fn run(seconds: u64) -> Result<ExitCode, Failure> {
     if records == lines && files > 0 {
         Ok(ExitCode::SUCCESS)
     } else {
-        Err(Failure::work("the demo failed: what was accepted is not what arrived"))
+        Err(Failure::work(
+            "the demo failed: what was accepted is not what arrived",
+        ))
     }
 }
 
@@ -137,11 +144,17 @@ impl Maker {
 
     fn file(&self, number: u64) -> std::io::Result<()> {
         const REGIONS: [&str; 3] = ["eu-west-1", "us-east-1", "ap-northeast-1"];
-        let account = if number.is_multiple_of(4) { "444455556666" } else { "111122223333" };
+        let account = if number.is_multiple_of(4) {
+            "444455556666"
+        } else {
+            "111122223333"
+        };
         let index = usize::try_from(number % 3).unwrap_or_default();
         let region = REGIONS.get(index).copied().unwrap_or("us-east-1");
         let now = Timestamp::now();
-        let records: Vec<String> = (0..20).map(|place| record(now, region, number, place)).collect();
+        let records: Vec<String> = (0..20)
+            .map(|place| record(now, region, number, place))
+            .collect();
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
         write!(encoder, "{{\"Records\":[{}]}}", records.join(","))?;
         let name = format!(

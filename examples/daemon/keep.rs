@@ -24,7 +24,7 @@ impl Memory {
         let opened = tokio::task::spawn_blocking(move || {
             let ledger = SqliteLedger::open(&path)?;
             let known = LedgerKnown::open(&path)?;
-            Ok((ledger, known))
+            Ok::<_, Error>((ledger, known))
         });
         let (ledger, known) = opened
             .await

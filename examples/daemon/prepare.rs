@@ -77,7 +77,13 @@ async fn readable(
 }
 
 async fn token(settings: &Settings, problems: &mut Problems) -> Option<Arc<dyn TokenProvider>> {
-    readable(&settings.endpoint.token, "endpoint.token", settings, problems).await
+    readable(
+        &settings.endpoint.token,
+        "endpoint.token",
+        settings,
+        problems,
+    )
+    .await
 }
 
 fn sink(

@@ -51,13 +51,20 @@ impl Redriver {
         };
         let _turn = self.turn.lock().await;
         if let Some(why) = self.pacer.why() {
-            let message = format!("the endpoint takes nothing at the moment: {}", why.message());
+            let message = format!(
+                "the endpoint takes nothing at the moment: {}",
+                why.message()
+            );
             return Err(Error::new(ErrorKind::Unavailable, ORIGIN, message));
         }
-        let source = Redrive::new(&self.quarantine, wanted.clone(), Objects(Arc::clone(&self.readers)))
-            .max_record_bytes(self.max_record_bytes as u64)
-            // Only originals are kept: they are sent as the daemon sends now.
-            .redacted(self.redaction.is_some());
+        let source = Redrive::new(
+            &self.quarantine,
+            wanted.clone(),
+            Objects(Arc::clone(&self.readers)),
+        )
+        .max_record_bytes(self.max_record_bytes as u64)
+        // Only originals are kept: they are sent as the daemon sends now.
+        .redacted(self.redaction.is_some());
         let counts = source.counts();
         let sink = PaceSink::new(Arc::clone(&self.sink), self.pacer.clone());
         let mut builder = Pipeline::builder(source, sink)
@@ -96,7 +103,12 @@ impl Redriver {
         if let Some((object, error)) = report.failures.first() {
             notes.push(format!("{object}: {error}"));
         }
-        tracing::info!(taken = counts.taken(), accepted = counts.accepted(), remaining, "a redrive ended");
+        tracing::info!(
+            taken = counts.taken(),
+            accepted = counts.accepted(),
+            remaining,
+            "a redrive ended"
+        );
         Ok(Redriven {
             taken: counts.taken(),
             accepted: counts.accepted(),

@@ -171,7 +171,10 @@ fn limits(settings: &Settings) -> PipelineLimits {
     limits.linger = settings.pace.linger;
     limits.drain = settings.drain;
     // Files held back, batches under way, one that is open and one that waits.
-    let least = settings.endpoint.request_bytes.saturating_mul(2 * concurrency + 2);
+    let least = settings
+        .endpoint
+        .request_bytes
+        .saturating_mul(2 * concurrency + 2);
     limits.bytes_held = limits.bytes_held.max(least);
     limits
 }

@@ -14,7 +14,11 @@ use crate::tokens::Tokens;
 ///
 /// # Errors
 /// Where signals cannot be received.
-pub fn listen(stop: CancellationToken, tokens: Arc<Tokens>, drain: Duration) -> std::io::Result<()> {
+pub fn listen(
+    stop: CancellationToken,
+    tokens: Arc<Tokens>,
+    drain: Duration,
+) -> std::io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
@@ -32,7 +36,10 @@ pub fn listen(stop: CancellationToken, tokens: Arc<Tokens>, drain: Duration) -> 
                 tracing::warn!("told to stop again: ending at once");
                 std::process::exit(1);
             }
-            tracing::info!(seconds = drain.as_secs(), "stopping; what is under way is finished first");
+            tracing::info!(
+                seconds = drain.as_secs(),
+                "stopping; what is under way is finished first"
+            );
             systemd::stopping(drain + LAST);
             stop.cancel();
         }

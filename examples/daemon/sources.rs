@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use aws_sdk_s3::config::Region;
 use ctforward_aws::notification::Allow;
-use ctforward_aws::s3::{PlainHttp, RoundsHandle, S3Source};
+use ctforward_aws::s3::rounds::RoundsHandle;
+use ctforward_aws::s3::{PlainHttp, Rounds};
 use ctforward_aws::sqs::{DeadLetters, QueueUrl, SqsStatsHandle};
-use ctforward_aws::{Rounds, S3Reader, SqsSource};
+use ctforward_aws::{S3Reader, S3Source, SqsSource};
 use ctforward_core::deliver::Denied;
 use ctforward_core::ledger::Known;
 use ctforward_core::source::{DirectorySource, Merge, Repeat, SourceWatch};

@@ -7,8 +7,7 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use aws_sdk_sqs::config::{Builder as ConfigBuilder, StalledStreamProtectionConfig};
 use aws_sdk_sqs::types::{
-    BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry,
-    DeleteMessageBatchRequestEntry,
+    BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
 };
 use ctforward_core::text::printable;
 use ctforward_core::{Error, ErrorKind, Retry};
@@ -61,11 +60,7 @@ pub(crate) struct Line {
 
 #[async_trait]
 impl Speak for Line {
-    async fn change(
-        &self,
-        messages: Vec<(String, i32)>,
-        patience: Duration,
-    ) -> Vec<Answer> {
+    async fn change(&self, messages: Vec<(String, i32)>, patience: Duration) -> Vec<Answer> {
         let asked = Asked::Visibility;
         let count = messages.len();
         let entries = messages

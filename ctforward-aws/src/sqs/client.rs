@@ -83,8 +83,14 @@ mod tests {
     fn the_region_in_the_address_counts_only_where_no_other_is_given() {
         let url = "https://sqs.eu-west-1.amazonaws.com/111122223333/q";
         assert_eq!(made(None, None, url).0.as_deref(), Some("eu-west-1"));
-        assert_eq!(made(None, Some("us-east-1"), url).0.as_deref(), Some("us-east-1"));
-        assert_eq!(made(Some("us-east-2"), Some("us-east-1"), url).0.as_deref(), Some("us-east-2"));
+        assert_eq!(
+            made(None, Some("us-east-1"), url).0.as_deref(),
+            Some("us-east-1")
+        );
+        assert_eq!(
+            made(Some("us-east-2"), Some("us-east-1"), url).0.as_deref(),
+            Some("us-east-2")
+        );
         let local = "http://127.0.0.1:4566/000000000000/q";
         assert_eq!(made(None, None, local), (None, false));
     }
@@ -97,6 +103,12 @@ mod tests {
         };
         assert!(make("http://127.0.0.1:4566/1/q", None).is_ok());
         assert!(make("http://10.0.0.1/1/q", None).is_err());
-        assert!(make("https://sqs.eu-west-1.amazonaws.com/1/q", Some("http://10.0.0.1")).is_err());
+        assert!(
+            make(
+                "https://sqs.eu-west-1.amazonaws.com/1/q",
+                Some("http://10.0.0.1")
+            )
+            .is_err()
+        );
     }
 }

@@ -125,10 +125,7 @@ fn answer(facts: &Facts, asked: Asked) -> Error {
             );
             retryable(ErrorKind::Throttled, &why)
         }
-        (
-            "ReceiptHandleIsInvalid" | "MessageNotInflight" | "InvalidIdFormat",
-            _,
-        ) => {
+        ("ReceiptHandleIsInvalid" | "MessageNotInflight" | "InvalidIdFormat", _) => {
             let why = format!("the message is no longer held here ({})", named(facts));
             fail(ErrorKind::Changed, asked, &why)
         }
@@ -161,10 +158,7 @@ fn answer(facts: &Facts, asked: Asked) -> Error {
             );
             fail(ErrorKind::Unauthorized, asked, &why)
         }
-        (
-            "AccessDenied" | "AccessDeniedException" | "NotAuthorized" | "InvalidSecurity",
-            _,
-        )
+        ("AccessDenied" | "AccessDeniedException" | "NotAuthorized" | "InvalidSecurity", _)
         | (_, 401 | 403) => {
             let why = format!(
                 "access was denied ({}); grant {} on the queue to these credentials",
@@ -216,8 +210,13 @@ pub(crate) fn entry(code: &str, ours: bool, message: &str) -> Entry {
         // So SQS answers where the handle expired or the message was deleted: "…
         // for parameter ReceiptHandle is invalid. Reason: …".
         "InvalidParameterValue" if message.contains("ReceiptHandle") => Entry::Gone,
-        "RequestThrottled" | "Throttling" | "ThrottlingException" | "OverLimit"
-        | "InternalError" | "InternalFailure" | "ServiceUnavailable" => Entry::Later,
+        "RequestThrottled"
+        | "Throttling"
+        | "ThrottlingException"
+        | "OverLimit"
+        | "InternalError"
+        | "InternalFailure"
+        | "ServiceUnavailable" => Entry::Later,
         _ if ours => Entry::Refused,
         _ => Entry::Later,
     }

@@ -169,8 +169,8 @@ impl<L: Speak> Keeper<L> {
     fn next(&self) -> Option<Instant> {
         let kept = self.kept.values().flat_map(|kept| {
             let due = kept.due.filter(|_| !kept.extending);
-            let ends = (!kept.lease.is_decided())
-                .then(|| kept.lease.until().min(kept.lease.hold_until()));
+            let ends =
+                (!kept.lease.is_decided()).then(|| kept.lease.until().min(kept.lease.hold_until()));
             [due, ends]
         });
         let later = self.later.iter().map(|(at, _)| Some(*at));
@@ -218,8 +218,7 @@ impl<L: Speak> Keeper<L> {
                         self.shows.push(job);
                     }
                 }
-                self.flush
-                    .get_or_insert_with(|| Instant::now() + LINGER);
+                self.flush.get_or_insert_with(|| Instant::now() + LINGER);
             }
         }
     }
@@ -242,12 +241,16 @@ impl<L: Speak> Keeper<L> {
         }
         self.extend(now);
         let due = self.flush.is_some_and(|flush| flush <= now);
-        while self.calls.len() < CALLS && (self.deletes.len() >= BATCH || due && !self.deletes.is_empty()) {
+        while self.calls.len() < CALLS
+            && (self.deletes.len() >= BATCH || due && !self.deletes.is_empty())
+        {
             let some = self.deletes.len().min(BATCH);
             let jobs: Vec<Job> = self.deletes.drain(..some).collect();
             self.delete(jobs, now);
         }
-        while self.calls.len() < CALLS && (self.shows.len() >= BATCH || due && !self.shows.is_empty()) {
+        while self.calls.len() < CALLS
+            && (self.shows.len() >= BATCH || due && !self.shows.is_empty())
+        {
             let some = self.shows.len().min(BATCH);
             let jobs: Vec<Job> = self.shows.drain(..some).collect();
             self.show(jobs, now);
@@ -345,7 +348,9 @@ impl<L: Speak> Keeper<L> {
         let line = self.line.clone();
         self.calls.spawn(async move {
             let handles = held.iter().map(|job| job.lease.handle()).collect();
-            let patience = held.first().map_or(LINGER, |job| job.lease.terms.patience());
+            let patience = held
+                .first()
+                .map_or(LINGER, |job| job.lease.terms.patience());
             let answers = line.delete(handles, patience).await;
             Done::Told(held.into_iter().zip(answers).collect())
         });
@@ -365,7 +370,9 @@ impl<L: Speak> Keeper<L> {
                     (job.lease.handle(), seconds(after, held))
                 })
                 .collect();
-            let patience = jobs.first().map_or(LINGER, |job| job.lease.terms.patience());
+            let patience = jobs
+                .first()
+                .map_or(LINGER, |job| job.lease.terms.patience());
             let answers = line.change(messages, patience).await;
             Done::Told(jobs.into_iter().zip(answers).collect())
         });

@@ -92,7 +92,13 @@ fn start() -> Parts {
 
 impl Parts {
     fn hold(&self, number: u64) -> Arc<Lease> {
-        let lease = Lease::new(number, format!("id{number}"), format!("h{number}"), 1, TERMS);
+        let lease = Lease::new(
+            number,
+            format!("id{number}"),
+            format!("h{number}"),
+            1,
+            TERMS,
+        );
         self.counters.hold_message();
         let _ = self.commands.send(Command::Hold(Arc::clone(&lease)));
         lease
@@ -117,7 +123,11 @@ async fn a_message_is_extended_at_each_third_of_its_visibility() {
     tokio::time::sleep(minutes(60)).await;
     let told = parts.memory.told();
     // Every 100 s of an hour.
-    assert!((35..=36).contains(&told.changes.len()), "{}", told.changes.len());
+    assert!(
+        (35..=36).contains(&told.changes.len()),
+        "{}",
+        told.changes.len()
+    );
     for (n, (at, handle, seconds)) in told.changes.iter().enumerate() {
         let due = Duration::from_secs(100 * (n as u64 + 1));
         assert_eq!((handle.as_str(), *seconds), ("h1", 300));
@@ -134,7 +144,11 @@ async fn a_message_is_given_back_after_eleven_hours_and_a_half_and_cannot_be_del
     assert!(lease.lost().is_none());
     tokio::time::sleep(minutes(2)).await;
     assert!(lease.lost().is_some());
-    let error = parts.decide(&lease, What::Delete).await.unwrap().unwrap_err();
+    let error = parts
+        .decide(&lease, What::Delete)
+        .await
+        .unwrap()
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
     let told = parts.memory.told();
     let (at, _, seconds) = told.changes.last().unwrap();
@@ -173,7 +187,13 @@ async fn an_expired_handle_loses_the_message_at_once() {
     assert!(lease.lost().is_some());
     parts.memory.told().fails = None;
     assert!(parts.decide(&lease, What::Delete).await.unwrap().is_err());
-    assert!(parts.decide(&lease, What::Show(minutes(1))).await.unwrap().is_ok());
+    assert!(
+        parts
+            .decide(&lease, What::Show(minutes(1)))
+            .await
+            .unwrap()
+            .is_ok()
+    );
     let told = parts.memory.told();
     assert!(told.deletes.is_empty() && told.changes.is_empty());
 }
@@ -185,11 +205,25 @@ async fn a_release_is_never_overtaken_by_an_extension() {
     parts.memory.told().slow = Some(Duration::from_secs(20));
     tokio::time::sleep(Duration::from_secs(105)).await;
     // The extension is under way.
-    parts.decide(&lease, What::Show(minutes(60))).await.unwrap().unwrap();
-    let last: Vec<i32> = parts.memory.told().changes.iter().map(|(_, _, s)| *s).collect();
+    parts
+        .decide(&lease, What::Show(minutes(60)))
+        .await
+        .unwrap()
+        .unwrap();
+    let last: Vec<i32> = parts
+        .memory
+        .told()
+        .changes
+        .iter()
+        .map(|(_, _, s)| *s)
+        .collect();
     assert_eq!(last, [300, 3600]);
     tokio::time::sleep(minutes(10)).await;
-    assert_eq!(parts.memory.told().changes.len(), 2, "no extension behind it");
+    assert_eq!(
+        parts.memory.told().changes.len(),
+        2,
+        "no extension behind it"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -197,12 +231,21 @@ async fn it_ends_when_nobody_is_left_and_all_was_told() {
     let (commands, receiver) = mpsc::unbounded_channel();
     let memory = Memory::default();
     let counters = Arc::new(Counters::default());
-    let keeper = Keeper::new(memory.clone(), Arc::clone(&counters), Arc::default(), receiver);
+    let keeper = Keeper::new(
+        memory.clone(),
+        Arc::clone(&counters),
+        Arc::default(),
+        receiver,
+    );
     let ended = tokio::spawn(keeper.run());
     let lease = Lease::new(1, "id".to_owned(), "h".to_owned(), 1, TERMS);
     counters.hold_message();
     let _ = commands.send(Command::Hold(Arc::clone(&lease)));
-    let _ = commands.send(Command::Decide(Job::new(lease, What::Show(minutes(1)), None)));
+    let _ = commands.send(Command::Decide(Job::new(
+        lease,
+        What::Show(minutes(1)),
+        None,
+    )));
     drop(commands);
     ended.await.unwrap();
     assert_eq!(memory.told().changes.len(), 1);

@@ -133,7 +133,10 @@ impl Registry {
 
     pub(crate) fn remove(&self, lease: &Lease) {
         let mut held = self.lock();
-        if held.get(&lease.id).is_some_and(|l| l.number == lease.number) {
+        if held
+            .get(&lease.id)
+            .is_some_and(|l| l.number == lease.number)
+        {
             held.remove(&lease.id);
         }
     }

@@ -47,7 +47,9 @@ impl QueueUrl {
         };
         let plain = |text: &str| {
             !text.is_empty()
-                && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+                && text
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
         };
         if host.is_empty() || !plain(account) {
             return Err(wrong("is not https://host/ACCOUNT/NAME"));
@@ -89,15 +91,60 @@ mod tests {
     #[test]
     fn an_address_is_taken_apart() {
         for (url, region, name, fifo) in [
-            ("https://sqs.eu-west-1.amazonaws.com/111122223333/trail", Some("eu-west-1"), "trail", false),
-            ("https://sqs.cn-north-1.amazonaws.com.cn/111122223333/t.fifo", Some("cn-north-1"), "t.fifo", true),
-            ("https://sqs-fips.us-gov-west-1.amazonaws.com/111122223333/t", Some("us-gov-west-1"), "t", false),
-            ("https://us-east-1.queue.amazonaws.com/111122223333/t", Some("us-east-1"), "t", false),
-            ("https://sqs.us-east-1.api.aws/111122223333/t", Some("us-east-1"), "t", false),
-            ("https://vpce-1-2.sqs.us-east-1.vpce.amazonaws.com/111122223333/t", None, "t", false),
-            ("http://127.0.0.1:4566/000000000000/trail", None, "trail", false),
-            ("http://127.0.0.1:4566/queue/us-east-1/000000000000/trail/", None, "trail", false),
-            ("https://sqs.evil.example/sqs.eu-west-1.amazonaws.com/t", None, "", false),
+            (
+                "https://sqs.eu-west-1.amazonaws.com/111122223333/trail",
+                Some("eu-west-1"),
+                "trail",
+                false,
+            ),
+            (
+                "https://sqs.cn-north-1.amazonaws.com.cn/111122223333/t.fifo",
+                Some("cn-north-1"),
+                "t.fifo",
+                true,
+            ),
+            (
+                "https://sqs-fips.us-gov-west-1.amazonaws.com/111122223333/t",
+                Some("us-gov-west-1"),
+                "t",
+                false,
+            ),
+            (
+                "https://us-east-1.queue.amazonaws.com/111122223333/t",
+                Some("us-east-1"),
+                "t",
+                false,
+            ),
+            (
+                "https://sqs.us-east-1.api.aws/111122223333/t",
+                Some("us-east-1"),
+                "t",
+                false,
+            ),
+            (
+                "https://vpce-1-2.sqs.us-east-1.vpce.amazonaws.com/111122223333/t",
+                None,
+                "t",
+                false,
+            ),
+            (
+                "http://127.0.0.1:4566/000000000000/trail",
+                None,
+                "trail",
+                false,
+            ),
+            (
+                "http://127.0.0.1:4566/queue/us-east-1/000000000000/trail/",
+                None,
+                "trail",
+                false,
+            ),
+            (
+                "https://sqs.evil.example/sqs.eu-west-1.amazonaws.com/t",
+                None,
+                "",
+                false,
+            ),
         ] {
             let parsed = QueueUrl::parse(url);
             if name.is_empty() {
@@ -106,7 +153,11 @@ mod tests {
             }
             let parsed = parsed.unwrap();
             assert_eq!(parsed.region.as_deref(), region, "{url}");
-            assert_eq!((parsed.name.as_str(), parsed.is_fifo()), (name, fifo), "{url}");
+            assert_eq!(
+                (parsed.name.as_str(), parsed.is_fifo()),
+                (name, fifo),
+                "{url}"
+            );
         }
     }
 

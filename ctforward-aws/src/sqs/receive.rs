@@ -90,7 +90,12 @@ impl Receiver {
             counters.hold_message();
             // Where the task is gone nothing is kept, and all of it comes again.
             let _ = keeper.send(Command::Hold(Arc::clone(&lease)));
-            self.parts(message.body.unwrap_or_default(), &lease, keeper, &mut intakes);
+            self.parts(
+                message.body.unwrap_or_default(),
+                &lease,
+                keeper,
+                &mut intakes,
+            );
         }
         Ok(Received { messages, intakes })
     }
@@ -193,7 +198,10 @@ impl Receiver {
             wrong = Some(Error::new(ErrorKind::Malformed, ORIGIN, why));
         }
         let message = Message::new(Arc::clone(lease), keeper.clone(), parts.max(1));
-        intakes.extend(good.into_iter().map(|item| self.part(item, lease, &message)));
+        intakes.extend(
+            good.into_iter()
+                .map(|item| self.part(item, lease, &message)),
+        );
         let Some(mut reason) = wrong else {
             return;
         };

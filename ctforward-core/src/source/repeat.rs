@@ -174,6 +174,10 @@ impl Receipt for Slip {
         self.inner.as_ref()?.hold_until()
     }
 
+    fn lost(&self) -> Option<Error> {
+        self.inner.as_ref()?.lost()
+    }
+
     async fn accept(mut self: Box<Self>) -> Result<()> {
         match self.inner.take() {
             Some(inner) => inner.accept().await,

@@ -19,7 +19,10 @@ pub fn variable(section: &str, key: &str) -> String {
 /// Puts what `environment` says over what the file said. Variables that begin as
 /// those of a section and name none of its keys are problems; others are not ours.
 pub fn over(values: &mut Values, environment: &BTreeMap<String, String>, problems: &mut Problems) {
-    let mut sections: Vec<String> = SECTIONS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let mut sections: Vec<String> = SECTIONS
+        .iter()
+        .map(|(name, _)| (*name).to_owned())
+        .collect();
     sections.extend(values.sources.keys().map(|name| format!("source.{name}")));
     // The longest first: one source's name may begin as another's.
     sections.sort_by_key(|section| std::cmp::Reverse(section.len()));
@@ -56,7 +59,11 @@ pub fn over(values: &mut Values, environment: &BTreeMap<String, String>, problem
         } else {
             let keys = keys_of(section).unwrap_or_default();
             let keys = listed(keys.iter().map(|key| key.name));
-            problems.add(place, "", format!("[{section}] has no such key; it has {keys}"));
+            problems.add(
+                place,
+                "",
+                format!("[{section}] has no such key; it has {keys}"),
+            );
         }
     }
 }

@@ -121,7 +121,8 @@ impl Reader<'_, '_> {
         let value = match (kind, value) {
             (Kind::List, DeValue::Array(list)) => {
                 let texts = list.iter().map(|item| item.get_ref().as_str());
-                let texts = texts.map(|text| text.filter(|text| !text.is_empty()).map(str::to_owned));
+                let texts =
+                    texts.map(|text| text.filter(|text| !text.is_empty()).map(str::to_owned));
                 texts.collect::<Option<_>>().map(Value::List)
             }
             (Kind::Flag, DeValue::Boolean(flag)) => Some(Value::Flag(*flag)),

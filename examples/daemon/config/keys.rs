@@ -146,7 +146,10 @@ pub const SOURCE: &[(Key, &[&str])] = &[
     (key("sqs_endpoint_url", Kind::Text), SQS),
     (key("buckets", Kind::List), SQS),
     (key("prefixes", Kind::List), SQS),
-    (key("dead_letters", Kind::OneOf(&["quarantine", "queue"])), SQS),
+    (
+        key("dead_letters", Kind::OneOf(&["quarantine", "queue"])),
+        SQS,
+    ),
     (key("visibility_seconds", Kind::Number(2, 39_600)), SQS),
     (key("max_files", Kind::Number(1, 1_000_000)), SQS),
     (key("max_bytes", Kind::Number(1, MUCH)), SQS),

@@ -10,11 +10,12 @@ mod values;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-pub use keys::{Key, SECTIONS, SOURCE};
-pub use problem::{Place, Problem, Problems};
+#[cfg(test)]
+use keys::{SECTIONS, SOURCE};
+pub use problem::{Place, Problems};
 pub use settings::{
-    AdminPlaces, AwsSettings, EndpointSettings, Form, LogSettings, RecordSettings, S3Settings,
-    Settings, SourceKind, SourceSettings, SqsSettings, TokenPlace,
+    AwsSettings, Form, LogSettings, PaceSettings, RecordSettings, S3Settings, Settings, SourceKind,
+    SourceSettings, SqsSettings, TokenPlace,
 };
 
 /// More than a file of settings has.

@@ -11,7 +11,7 @@ use ctforward_core::key::Kind;
 use super::keys::{SOURCE, TYPES};
 use super::problem::{Place, Problems};
 use super::values::Values;
-use crate::admin::PORT;
+use crate::admin::AdminSettings;
 
 /// The environment variable with the collector's token, unless another is named.
 pub const TOKEN: &str = "VISIONONE_INGEST_TOKEN";
@@ -245,11 +245,16 @@ fn token(values: &Values, at: &str, name: &str, problems: &mut Problems) -> Opti
     let keys = ["file", "env", "secret"].map(|kind| format!("{name}_{kind}"));
     let set: Vec<_> = keys.iter().filter(|key| values.has(at, key)).collect();
     if let [first, second, ..] = set.as_slice() {
-        let what = format!("only one of {} may be set, and {at}.{first} is", keys.join(", "));
+        let what = format!(
+            "only one of {} may be set, and {at}.{first} is",
+            keys.join(", ")
+        );
         problems.add(values.place(at, second), &format!("{at}.{second}"), what);
     }
     let [file, variable, secret] = &keys;
-    let file = values.text(at, file).map(|path| TokenPlace::File(path.into()));
+    let file = values
+        .text(at, file)
+        .map(|path| TokenPlace::File(path.into()));
     let variable = || values.text(at, variable).map(TokenPlace::Variable);
     let secret = || values.text(at, secret).map(TokenPlace::Secret);
     file.or_else(variable).or_else(secret)
@@ -334,7 +339,11 @@ fn sources(values: &Values, problems: &mut Problems) -> Vec<SourceSettings> {
         for (key, types) in SOURCE {
             if values.has(&at, key.name) && !types.is_empty() && !types.contains(&kind.as_str()) {
                 let what = format!("is no key of a source of type {kind}");
-                problems.add(values.place(&at, key.name), &format!("{at}.{}", key.name), what);
+                problems.add(
+                    values.place(&at, key.name),
+                    &format!("{at}.{}", key.name),
+                    what,
+                );
             }
         }
         let kind = source(&kind, values, &at, place, problems);
@@ -402,7 +411,9 @@ fn source(
                     buckets: values.list(at, "buckets"),
                     prefixes: values.list(at, "prefixes"),
                     dead_letter_queue: text("dead_letters").as_deref() == Some("queue"),
-                    visibility: values.number(at, "visibility_seconds").map(Duration::from_secs),
+                    visibility: values
+                        .number(at, "visibility_seconds")
+                        .map(Duration::from_secs),
                     max_files: number("max_files", 1000),
                     max_bytes: number("max_bytes", 256 << 20),
                 })
@@ -419,9 +430,10 @@ fn admin(values: &Values, problems: &mut Problems) -> Option<AdminPlaces> {
     }
     let token = token(values, at, "token", problems);
     let listen = values.address(at, "listen");
-    let listen = listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], PORT)));
+    let listen = listen.unwrap_or_else(|| AdminSettings::default().listen);
     if !listen.ip().is_loopback() && token.is_none() {
-        let what = "an address that is not 127.0.0.1 or ::1 needs admin.token_file or admin.token_env";
+        let what =
+            "an address that is not 127.0.0.1 or ::1 needs admin.token_file or admin.token_env";
         problems.add(values.place(at, "listen"), "admin.listen", what);
     }
     Some(AdminPlaces {

@@ -31,7 +31,10 @@ path = "logs"
 #[test]
 fn what_must_be_set_is_enough_and_the_rest_has_defaults() {
     let settings = parse("d.toml", LEAST, &none()).unwrap();
-    assert_eq!(settings.endpoint.token, TokenPlace::Variable("VISIONONE_INGEST_TOKEN".into()));
+    assert_eq!(
+        settings.endpoint.token,
+        TokenPlace::Variable("VISIONONE_INGEST_TOKEN".into())
+    );
     assert_eq!(settings.keep.quarantine, Path::new("l.sqlite.quarantine"));
     assert_eq!(settings.pace.probe, Duration::from_secs(60));
     assert_eq!(settings.sources.len(), 1);
@@ -80,24 +83,48 @@ a = 1
     ];
     let found = lines(text, &[]);
     for expected in expected {
-        assert!(found.iter().any(|line| line.starts_with(expected)), "{expected}\n{found:#?}");
+        assert!(
+            found.iter().any(|line| line.starts_with(expected)),
+            "{expected}\n{found:#?}"
+        );
     }
     // A wrong value is one problem, not a missing one as well.
-    assert!(!found.iter().any(|line| line.contains("endpoint.url: is missing")), "{found:#?}");
+    assert!(
+        !found
+            .iter()
+            .any(|line| line.contains("endpoint.url: is missing")),
+        "{found:#?}"
+    );
 }
 
 #[test]
 fn faults_of_the_grammar_are_said_together_with_the_others() {
     let found = lines("[pace]\nspeed = 1\nx = = 2\n[keep\n", &[]);
-    assert!(found.iter().any(|line| line.starts_with("d.toml:3: not TOML")), "{found:#?}");
-    assert!(found.iter().any(|line| line.starts_with("d.toml:2: pace.speed")), "{found:#?}");
+    assert!(
+        found
+            .iter()
+            .any(|line| line.starts_with("d.toml:3: not TOML")),
+        "{found:#?}"
+    );
+    assert!(
+        found
+            .iter()
+            .any(|line| line.starts_with("d.toml:2: pace.speed")),
+        "{found:#?}"
+    );
 }
 
 #[test]
 fn a_secret_in_the_file_is_refused_and_never_shown() {
     let text = format!("{LEAST}\n[admin]\ntoken = \"s3cr3t\"\n[pace]\nPassword = \"s3cr3t\"\n");
     let found = lines(&text, &[("CTFORWARD_ENDPOINT_TOKEN", "s3cr3t")]).join("\n");
-    assert_eq!(found.matches("a secret does not belong into this file").count(), 3, "{found}");
+    assert_eq!(
+        found
+            .matches("a secret does not belong into this file")
+            .count(),
+        3,
+        "{found}"
+    );
     assert!(!found.contains("s3cr3t"), "{found}");
 }
 
@@ -136,8 +163,14 @@ fn variables_override_keys_and_misspelt_ones_are_named() {
 #[test]
 fn names_from_outside_are_made_printable() {
     let found = lines(&format!("{LEAST}\n[\"a\\u001b[31m\"]\n"), &[]);
-    assert!(found.iter().all(|line| !line.contains('\u{1b}')), "{found:#?}");
-    assert!(found.iter().any(|line| line.contains("a\\u{1b}[31m")), "{found:#?}");
+    assert!(
+        found.iter().all(|line| !line.contains('\u{1b}')),
+        "{found:#?}"
+    );
+    assert!(
+        found.iter().any(|line| line.contains("a\\u{1b}[31m")),
+        "{found:#?}"
+    );
 }
 
 #[test]
@@ -155,10 +188,21 @@ fn every_key_is_in_the_shipped_file_and_in_the_guide() {
                 let line = line.trim_start_matches(['#', ' ']);
                 line.starts_with(&format!("{} = ", key.name))
             };
-            assert!(SHIPPED.lines().any(line), "daemon.toml: {section}.{}", key.name);
+            assert!(
+                SHIPPED.lines().any(line),
+                "daemon.toml: {section}.{}",
+                key.name
+            );
             let row = format!("| `{}` |", key.name);
-            assert!(GUIDE.contains(&row), "docs/daemon.md: {section}.{}", key.name);
+            assert!(
+                GUIDE.contains(&row),
+                "docs/daemon.md: {section}.{}",
+                key.name
+            );
         }
-        assert!(GUIDE.contains(&format!("[{section}")), "docs/daemon.md: [{section}]");
+        assert!(
+            GUIDE.contains(&format!("[{section}")),
+            "docs/daemon.md: [{section}]"
+        );
     }
 }

@@ -106,7 +106,10 @@ pub fn of_text(
         }
         Kind::OneOf(words) => words.contains(&text).then(|| Value::Text(text.to_owned())),
         Kind::List => {
-            let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+            let parts = text
+                .split(',')
+                .map(str::trim)
+                .filter(|part| !part.is_empty());
             Some(Value::List(parts.map(str::to_owned).collect()))
         }
         Kind::Address => text.parse().ok().map(Value::Address),

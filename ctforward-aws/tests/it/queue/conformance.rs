@@ -16,7 +16,10 @@ use crate::real::{S3, key};
 
 /// Accepts what it hands over: a queue is not empty as long as anything is undecided,
 /// and the suite keeps every file.
-struct Accepting(SqsSource, #[allow(dead_code, reason = "lives as long")] Queue);
+struct Accepting(
+    SqsSource,
+    #[allow(dead_code, reason = "lives as long")] Queue,
+);
 
 #[async_trait]
 impl Source for Accepting {
@@ -38,7 +41,14 @@ async fn the_source_conforms() {
         let body: Vec<u8> = (0..number * 9_000)
             .map(|at: usize| (at * (number + 3) % 251) as u8)
             .collect();
-        let key = key("AWSLogs/", "111111111111", "CloudTrail", "us-east-1", "2024/01/01", number);
+        let key = key(
+            "AWSLogs/",
+            "111111111111",
+            "CloudTrail",
+            "us-east-1",
+            "2024/01/01",
+            number,
+        );
         s3.put(&key, &body);
         expected.push((ObjectId::new(BUCKET, key), Bytes::from(body)));
     }
@@ -46,7 +56,8 @@ async fn the_source_conforms() {
         let queue = Queue::start().await;
         // One message of two files, and others of one.
         let keys: Vec<&str> = expected.iter().map(|(id, _)| id.key.as_str()).collect();
-        let size = |body: String, bytes: usize| body.replace("\"size\":10", &format!("\"size\":{bytes}"));
+        let size =
+            |body: String, bytes: usize| body.replace("\"size\":10", &format!("\"size\":{bytes}"));
         for (at, key) in keys.iter().enumerate() {
             let body = super::created(BUCKET, &[key]);
             queue.send(size(body, expected[at].1.len()));
@@ -84,7 +95,9 @@ async fn its_receipts_conform() {
     };
     let told = async |queue: &Queue| {
         let id = |body: &str| {
-            let key = ["a", "b", "c"].into_iter().find(|key| body.contains(&format!("\"{key}\"")));
+            let key = ["a", "b", "c"]
+                .into_iter()
+                .find(|key| body.contains(&format!("\"{key}\"")));
             ObjectId::new(BUCKET, key.unwrap())
         };
         // What is dropped is told a moment later.

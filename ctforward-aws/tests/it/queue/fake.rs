@@ -112,7 +112,8 @@ impl Queue {
     }
 
     pub(crate) fn with_dead_letters(&self) {
-        let policy = r#"{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:1:dead","maxReceiveCount":3}"#;
+        let policy =
+            r#"{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:1:dead","maxReceiveCount":3}"#;
         self.state.lock().unwrap().redrive = Some(policy.to_owned());
     }
 
@@ -264,8 +265,10 @@ fn batch(asked: &Value, fault: Option<&Fault>, delete: bool, state: &mut State) 
             .iter_mut()
             .find(|(_, message)| message.handle.as_deref() == handle);
         let Some((number, message)) = found else {
-            failed.push(json!({"Id": id, "SenderFault": true, "Code": "ReceiptHandleIsInvalid",
-                "Message": "The receipt handle has expired"}));
+            failed.push(
+                json!({"Id": id, "SenderFault": true, "Code": "ReceiptHandleIsInvalid",
+                "Message": "The receipt handle has expired"}),
+            );
             continue;
         };
         if let Some(Fault::Entry(containing, code, ours)) = fault

@@ -18,10 +18,16 @@ async fn a_message_stays_invisible_for_longer_than_its_visibility_while_nobody_a
     let mut holding = source(&queue).visibility(SHORT).build().unwrap();
     let held = files(&mut holding, 12).await;
     // Nobody calls next any more.
-    until("four extensions of each", || queue.left().iter().all(|m| m.changes.len() >= 4)).await;
+    until("four extensions of each", || {
+        queue.left().iter().all(|m| m.changes.len() >= 4)
+    })
+    .await;
     let calls = queue.calls("ChangeMessageVisibilityBatch").len();
     let extensions: usize = queue.left().iter().map(|m| m.changes.len()).sum();
-    assert!(calls * 5 <= extensions, "{extensions} extensions in {calls} calls");
+    assert!(
+        calls * 5 <= extensions,
+        "{extensions} extensions in {calls} calls"
+    );
     let mut other = source(&queue).build().unwrap();
     let seen = tokio::time::timeout(Duration::from_millis(300), other.next()).await;
     assert!(seen.is_err(), "nobody else is given one");
@@ -50,7 +56,15 @@ async fn a_handle_that_expired_stops_the_work_and_deletes_nothing() {
     assert_eq!(queue.deleted().len(), 1);
     assert_eq!(queue.left().len(), 1);
     let stats = source.stats().get();
-    assert_eq!((stats.lost, stats.deleted, stats.files_held, stats.messages_held), (1, 1, 0, 0));
+    assert_eq!(
+        (
+            stats.lost,
+            stats.deleted,
+            stats.files_held,
+            stats.messages_held
+        ),
+        (1, 1, 0, 0)
+    );
 }
 
 #[tokio::test]
@@ -59,9 +73,18 @@ async fn an_extension_that_fails_for_a_moment_loses_nothing() {
     notify(&queue, &["a"]);
     let mut source = source(&queue).visibility(SHORT).build().unwrap();
     let a = file(&mut source).await;
-    queue.fault("ChangeMessageVisibilityBatch", Fault::Answer(500, "InternalFailure"));
-    queue.fault("ChangeMessageVisibilityBatch", Fault::Entry("\"a\"", "InternalError", false));
-    queue.fault("ChangeMessageVisibilityBatch", Fault::Answer(400, "RequestThrottled"));
+    queue.fault(
+        "ChangeMessageVisibilityBatch",
+        Fault::Answer(500, "InternalFailure"),
+    );
+    queue.fault(
+        "ChangeMessageVisibilityBatch",
+        Fault::Entry("\"a\"", "InternalError", false),
+    );
+    queue.fault(
+        "ChangeMessageVisibilityBatch",
+        Fault::Answer(400, "RequestThrottled"),
+    );
     until("extensions again", || queue.left()[0].changes.len() >= 2).await;
     assert!(a.receipt.lost().is_none());
     accepted(a).await.unwrap();

@@ -34,7 +34,15 @@ async fn many_accepts_are_few_deletes_and_each_waits_for_the_answer() {
     let calls = queue.calls("DeleteMessageBatch").len();
     assert!((3..=6).contains(&calls), "{calls} calls");
     let stats = source.stats().get();
-    assert_eq!((stats.deleted, stats.messages_held, stats.files_held, stats.bytes_held), (25, 0, 0, 0));
+    assert_eq!(
+        (
+            stats.deleted,
+            stats.messages_held,
+            stats.files_held,
+            stats.bytes_held
+        ),
+        (25, 0, 0, 0)
+    );
 }
 
 #[tokio::test]
@@ -45,7 +53,10 @@ async fn an_accept_ends_only_after_the_queue_answered() {
     let file = file(&mut source).await;
     queue.fault("DeleteMessageBatch", Fault::Slow(Duration::from_secs(1)));
     let accept = tokio::spawn(accepted(file));
-    until("the delete", || !queue.calls("DeleteMessageBatch").is_empty()).await;
+    until("the delete", || {
+        !queue.calls("DeleteMessageBatch").is_empty()
+    })
+    .await;
     assert!(!accept.is_finished());
     accept.await.unwrap().unwrap();
 }
@@ -87,7 +98,10 @@ async fn a_pause_grows_with_each_receive_and_one_asked_for_is_never_cut_short() 
     notify(&queue, &["a"]);
     for receives in 1..=4 {
         // Each time by another process.
-        let mut source = source(&queue).backoff(Duration::from_secs(8), Duration::from_secs(20)).build().unwrap();
+        let mut source = source(&queue)
+            .backoff(Duration::from_secs(8), Duration::from_secs(20))
+            .build()
+            .unwrap();
         let file = file(&mut source).await;
         let after = (receives == 4).then(|| Duration::from_millis(40_500));
         within(file.receipt.release(&why(), after)).await.unwrap();
@@ -105,7 +119,13 @@ async fn a_pause_grows_with_each_receive_and_one_asked_for_is_never_cut_short() 
 async fn what_cannot_be_understood_or_is_not_allowed_is_handed_over_with_its_body() {
     let queue = Queue::start().await;
     let others = created("elsewhere", &["x", "y"]);
-    let mixed = created(BUCKET, &["good"]).replace("]}", &format!(",{}", &created("elsewhere", &["bad"])["{\"Records\":[".len()..]));
+    let mixed = created(BUCKET, &["good"]).replace(
+        "]}",
+        &format!(
+            ",{}",
+            &created("elsewhere", &["bad"])["{\"Records\":[".len()..]
+        ),
+    );
     for body in ["no JSON", &others, &mixed] {
         queue.send(body);
     }
@@ -113,7 +133,11 @@ async fn what_cannot_be_understood_or_is_not_allowed_is_handed_over_with_its_bod
     let mut bodies = Vec::new();
     for _ in 0..4 {
         match next(&mut source).await {
-            Intake::Foreign { bytes, reason, receipt } => {
+            Intake::Foreign {
+                bytes,
+                reason,
+                receipt,
+            } => {
                 assert!(!reason.is_retryable());
                 bodies.push(String::from_utf8(bytes.to_vec()).unwrap());
                 within(receipt.accept()).await.unwrap();
@@ -136,11 +160,19 @@ async fn what_can_never_work_is_left_to_the_dead_letter_queue_by_a_setting() {
     queue.with_dead_letters();
     queue.send("no JSON");
     notify(&queue, &["good"]);
-    let build = || source(&queue).dead_letters(DeadLetters::Queue).build().unwrap();
+    let build = || {
+        source(&queue)
+            .dead_letters(DeadLetters::Queue)
+            .build()
+            .unwrap()
+    };
     let mut source = build();
     let good = file(&mut source).await;
     accepted(good).await.unwrap();
-    until("it is shown again later", || queue.left()[0].changes.len() == 1).await;
+    until("it is shown again later", || {
+        queue.left()[0].changes.len() == 1
+    })
+    .await;
     assert!(queue.left()[0].changes[0] >= 5);
     assert_eq!(queue.left()[0].body, "no JSON");
     assert_eq!(source.stats().get().left_to_dead_letters, 1);
@@ -150,7 +182,10 @@ async fn what_can_never_work_is_left_to_the_dead_letter_queue_by_a_setting() {
 async fn a_queue_without_dead_letters_is_refused_where_they_are_counted_on() {
     let queue = Queue::start().await;
     queue.send("no JSON");
-    let mut source = source(&queue).dead_letters(DeadLetters::Queue).build().unwrap();
+    let mut source = source(&queue)
+        .dead_letters(DeadLetters::Queue)
+        .build()
+        .unwrap();
     let error = within(source.next()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
     assert!(queue.calls("ReceiveMessage").is_empty());
@@ -182,8 +217,11 @@ async fn no_more_is_received_than_may_be_in_flight() {
     assert_eq!(queue.calls("ReceiveMessage").len(), 1);
     accepted(two.remove(0)).await.unwrap();
     assert_eq!(file(&mut source).await.object.id.key, "c");
-    let asked: Vec<u64> = queue.calls("ReceiveMessage").iter()
-        .map(|call| call["MaxNumberOfMessages"].as_u64().unwrap()).collect();
+    let asked: Vec<u64> = queue
+        .calls("ReceiveMessage")
+        .iter()
+        .map(|call| call["MaxNumberOfMessages"].as_u64().unwrap())
+        .collect();
     assert_eq!(asked, [2, 1]);
 }
 

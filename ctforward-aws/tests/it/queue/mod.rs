@@ -11,8 +11,8 @@ use std::time::Duration;
 use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::config::{Builder, Credentials, Region};
 use ctforward_aws::notification::Allow;
-use ctforward_aws::sqs::{SqsSourceBuilder, client};
 use ctforward_aws::s3::PlainHttp;
+use ctforward_aws::sqs::{SqsSourceBuilder, client};
 use ctforward_aws::{S3Reader, SqsSource};
 use ctforward_core::{Intake, LogFile, Result, Source};
 

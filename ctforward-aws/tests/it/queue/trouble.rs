@@ -16,10 +16,30 @@ async fn errors_of_receive_throttling_and_access_are_counted_apart() {
     let mut source = source(&queue).denied(Denied::Probe(every)).build().unwrap();
     let stats = source.stats();
     for (status, code, kind, retry) in [
-        (400, "RequestThrottled", ErrorKind::Throttled, Retry::Backoff),
-        (500, "InternalFailure", ErrorKind::Unavailable, Retry::Backoff),
-        (400, "AccessDeniedException", ErrorKind::Unauthorized, Retry::After(every)),
-        (400, "QueueDoesNotExist", ErrorKind::Config, Retry::After(every)),
+        (
+            400,
+            "RequestThrottled",
+            ErrorKind::Throttled,
+            Retry::Backoff,
+        ),
+        (
+            500,
+            "InternalFailure",
+            ErrorKind::Unavailable,
+            Retry::Backoff,
+        ),
+        (
+            400,
+            "AccessDeniedException",
+            ErrorKind::Unauthorized,
+            Retry::After(every),
+        ),
+        (
+            400,
+            "QueueDoesNotExist",
+            ErrorKind::Config,
+            Retry::After(every),
+        ),
     ] {
         queue.fault("ReceiveMessage", Fault::Answer(status, code));
         let error = within(source.next()).await.unwrap_err();
@@ -29,7 +49,10 @@ async fn errors_of_receive_throttling_and_access_are_counted_apart() {
     // And it goes on as if nothing had been.
     accepted(file(&mut source).await).await.unwrap();
     let counts = stats.get();
-    assert_eq!((counts.throttled, counts.receive_errors, counts.denied), (1, 2, 1));
+    assert_eq!(
+        (counts.throttled, counts.receive_errors, counts.denied),
+        (1, 2, 1)
+    );
     assert!(stats.failing().is_none());
 }
 
@@ -51,8 +74,14 @@ async fn a_delete_that_fails_for_some_is_told_again_for_these() {
         notify(&queue, &[name]);
     }
     let all = files(&mut source, 3).await;
-    queue.fault("DeleteMessageBatch", Fault::Entry("\"b\"", "InternalError", false));
-    queue.fault("DeleteMessageBatch", Fault::Answer(503, "ServiceUnavailable"));
+    queue.fault(
+        "DeleteMessageBatch",
+        Fault::Entry("\"b\"", "InternalError", false),
+    );
+    queue.fault(
+        "DeleteMessageBatch",
+        Fault::Answer(503, "ServiceUnavailable"),
+    );
     let mut accepts = tokio::task::JoinSet::new();
     for file in all {
         accepts.spawn(accepted(file));
@@ -70,7 +99,10 @@ async fn a_delete_that_is_refused_is_an_error_of_the_accept_and_of_no_other() {
     notify(&queue, &["a"]);
     notify(&queue, &["b"]);
     let mut all = files(&mut source, 2).await;
-    queue.fault("DeleteMessageBatch", Fault::Entry("\"b\"", "InvalidSomething", true));
+    queue.fault(
+        "DeleteMessageBatch",
+        Fault::Entry("\"b\"", "InvalidSomething", true),
+    );
     let (b, a) = (all.pop().unwrap(), all.pop().unwrap());
     let (a, b) = tokio::join!(accepted(a), accepted(b));
     assert!(a.is_ok());
@@ -102,7 +134,12 @@ async fn what_was_not_handed_over_is_given_back_where_the_source_is_dropped() {
     let a = file(&mut source).await;
     drop(source);
     until("the others are shown", || {
-        queue.left().iter().filter(|m| !m.changes.is_empty()).count() == 2
+        queue
+            .left()
+            .iter()
+            .filter(|m| !m.changes.is_empty())
+            .count()
+            == 2
     })
     .await;
     accepted(a).await.unwrap();

@@ -62,7 +62,11 @@ impl RedactionKey {
         let path = path.as_ref();
         let name = printable(&path.to_string_lossy()).into_owned();
         let wrong = |what: String| {
-            Error::new(ErrorKind::Config, "redaction key", format!("{name}: {what}"))
+            Error::new(
+                ErrorKind::Config,
+                "redaction key",
+                format!("{name}: {what}"),
+            )
         };
         let file = File::open(path).map_err(|error| wrong(error.to_string()))?;
         #[cfg(unix)]
