@@ -14,7 +14,7 @@ use flate2::write::GzEncoder;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{self, Problems};
+use crate::config;
 use crate::failure::Failure;
 use crate::{prepare, run};
 
@@ -33,11 +33,14 @@ pub async fn run(seconds: u64) -> Result<ExitCode, Failure> {
         .await?;
     let root = folder.path();
     let text = settings(root, &standin.endpoint(), &token)?;
-    let read = config::parse("demo.toml", &text, &BTreeMap::new());
-    let settings = read.map_err(|problems| Failure::work(problems.to_string()))?;
-    let mut problems = Problems::of("demo.toml");
-    let parts = prepare::parts(&settings, &mut problems).await;
-    let parts = parts.ok_or_else(|| Failure::work(problems.to_string()))?;
+    let (settings, mut problems) = config::parse("demo.toml", &text, &BTreeMap::new());
+    let parts = match &settings {
+        Some(settings) => prepare::parts(settings, &mut problems).await,
+        None => None,
+    };
+    let (Some(settings), Some(parts)) = (settings, parts) else {
+        return Err(Failure::work(problems.to_string()));
+    };
 
     say!("ctforward daemon demo: made-up log files, forwarded on this machine for {seconds} s.");
     say!(

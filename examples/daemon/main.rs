@@ -90,8 +90,10 @@ async fn read(path: &Path) -> Result<(Settings, Parts), Problems> {
         // What is no text names no key, and is no value of one.
         Some((name.into_string().ok()?, value.into_string().ok()?))
     });
-    let settings = config::load(path, &environment.collect())?;
-    let mut problems = Problems::of(&path.to_string_lossy());
+    let (settings, mut problems) = config::load(path, &environment.collect());
+    let Some(settings) = settings else {
+        return Err(problems);
+    };
     match prepare::parts(&settings, &mut problems).await {
         Some(parts) if problems.is_empty() => Ok((settings, parts)),
         _ => Err(problems),

@@ -21,40 +21,31 @@ pub use settings::{
 /// More than a file of settings has.
 const MOST: u64 = 1 << 20;
 
-/// The settings of a file and of an environment.
-///
-/// # Errors
-/// Everything that is wrong with them, at once.
-pub fn load(path: &Path, environment: &BTreeMap<String, String>) -> Result<Settings, Problems> {
+/// The settings of a file and of an environment, and everything that is wrong with
+/// them. Where something is, the settings are only good to look for more of it.
+pub fn load(path: &Path, environment: &BTreeMap<String, String>) -> (Option<Settings>, Problems) {
     let name = path.to_string_lossy().into_owned();
-    let text = match read(path) {
-        Ok(text) => text,
+    match read(path) {
+        Ok(text) => parse(&name, &text, environment),
         Err(what) => {
             let mut problems = Problems::of(&name);
             problems.add(Place::File, "", what);
-            return Err(problems);
+            (None, problems)
         }
-    };
-    parse(&name, &text, environment)
+    }
 }
 
-/// The settings that `text`, of a file of this name, and an environment hold.
-///
-/// # Errors
-/// As [`load`].
+/// As [`load`], of the text of a file of this name.
 pub fn parse(
     name: &str,
     text: &str,
     environment: &BTreeMap<String, String>,
-) -> Result<Settings, Problems> {
+) -> (Option<Settings>, Problems) {
     let mut problems = Problems::of(name);
     let mut values = file::values(text, &mut problems);
     env::over(&mut values, environment, &mut problems);
     let settings = Settings::of(&values, &mut problems);
-    match settings {
-        Some(settings) if problems.is_empty() => Ok(settings),
-        _ => Err(problems),
-    }
+    (settings, problems)
 }
 
 fn read(path: &Path) -> Result<String, String> {

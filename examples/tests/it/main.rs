@@ -9,6 +9,8 @@
 
 mod bad_input;
 mod corpus;
+#[cfg(unix)]
+mod daemon;
 mod day;
 mod forward;
 #[cfg(unix)]
