@@ -2,12 +2,18 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod endpoint;
+mod expiry;
 mod secret;
 mod sink;
 #[cfg(feature = "standin")]
 pub mod standin;
 mod token;
+mod token_cache;
+mod token_pair;
 
+pub use expiry::{Expiry, ExpiryWarning};
 pub use secret::Secret;
 pub use sink::{VisionOneSink, VisionOneSinkBuilder};
 pub use token::{TokenEnv, TokenFile, TokenProvider};
+pub use token_cache::CachedToken;
+pub use token_pair::{TokenPair, Which};

@@ -16,7 +16,9 @@ use crate::secret::Secret;
 /// # Contract
 /// - Called before each request with `refresh = false`: a cached value will do.
 /// - Called with `refresh = true` after the endpoint refused the last value: the
-///   value must then be read from where it is kept, not from a cache.
+///   value must then be read from where it is kept, not from a cache. Also called so
+///   when a token is to be read again for another reason, as on SIGHUP.
+/// - Within one delivery [`instead_of`](Self::instead_of) is called after each refusal.
 /// - May be called concurrently. A dropped call has no effect.
 /// - Errors never show the token.
 #[async_trait]
@@ -27,6 +29,28 @@ pub trait TokenProvider: Send + Sync {
     /// `Config` when there is no usable token where it should be; a provider
     /// that asks a service also its own `Unavailable` and the like.
     async fn token(&self, refresh: bool) -> Result<Secret>;
+
+    /// Another token than those that the endpoint refused for this delivery, the last
+    /// one last; `None` when there is none to try.
+    ///
+    /// By itself this reads the token anew once: after one refusal it answers with
+    /// what [`token`](Self::token) says if that is another one by now, after a second
+    /// one with `None`. A provider of several tokens overrides it.
+    ///
+    /// # Errors
+    /// As for [`token`](Self::token).
+    async fn instead_of(&self, refused: &[Secret]) -> Result<Option<Secret>> {
+        if refused.len() > 1 {
+            return Ok(None);
+        }
+        // Another delivery may have had it read anew meanwhile.
+        let token = self.token(false).await?;
+        if !refused.contains(&token) {
+            return Ok(Some(token));
+        }
+        let token = self.token(true).await?;
+        Ok((!refused.contains(&token)).then_some(token))
+    }
 }
 
 macro_rules! forward_token_provider {
@@ -36,6 +60,9 @@ macro_rules! forward_token_provider {
         impl<P: TokenProvider + ?Sized> TokenProvider for $pointer {
             async fn token(&self, refresh: bool) -> Result<Secret> {
                 (**self).token(refresh).await
+            }
+            async fn instead_of(&self, refused: &[Secret]) -> Result<Option<Secret>> {
+                (**self).instead_of(refused).await
             }
         }
     )*};

@@ -21,6 +21,9 @@ pub use builder::VisionOneSinkBuilder;
 use crate::endpoint::Endpoint;
 use crate::token::TokenProvider;
 
+/// How many tokens one delivery tries: two, each as it was kept and as it was read anew.
+const MOST_TOKENS: usize = 4;
+
 /// Posts batches to an HTTP event collection endpoint: one record a line, byte for byte.
 ///
 /// # What an answer means
@@ -32,7 +35,7 @@ use crate::token::TokenProvider;
 /// | a 2xx whose body is cut off, longer than 64 KiB or in a compression other than gzip | `Unavailable`: it may be an error |
 /// | 400, 422 | `Rejected` |
 /// | 413 | `TooLarge` |
-/// | 401, 403 | the token is read again; if it is another one, one more try; then `Unauthorized` |
+/// | 401, 403 | the token is read again; if it is another one (or there is [a second one](crate::TokenPair)), one more try with it; then `Unauthorized` |
 /// | 408, 504, no answer in time | `Timeout`, to be retried |
 /// | 429 | `Throttled`, to be retried |
 /// | 402, 406, 407, 411, 414, 417, 426, 428, 431, 451 | `Config`: a setting, the proxy or the subscription must change |
@@ -114,22 +117,26 @@ impl Sink for VisionOneSink {
             ));
         }
         let body = self.frame(batch).await?;
-        let token = self.token.token(false).await?;
-        let refused = match self.exchange(body.clone(), &token).await {
-            Err(e) if e.kind() == ErrorKind::Unauthorized => e,
-            other => return other.map(|()| Delivery::accepted()),
-        };
-        let fresh = self.token.token(true).await?;
-        if fresh == token {
-            return Err(refused);
+        let mut token = self.token.token(false).await?;
+        let mut refused = Vec::new();
+        loop {
+            let error = match self.exchange(body.clone(), &token).await {
+                Err(e) if e.kind() == ErrorKind::Unauthorized => e,
+                other => return other.map(|()| Delivery::accepted()),
+            };
+            refused.push(token);
+            if refused.len() == MOST_TOKENS {
+                return Err(error);
+            }
+            token = match self.token.instead_of(&refused).await? {
+                Some(token) if !refused.contains(&token) => token,
+                _ => return Err(error),
+            };
+            tracing::debug!(
+                endpoint = self.endpoint.shown(),
+                "token refused, trying once with another one"
+            );
         }
-        tracing::debug!(
-            endpoint = self.endpoint.shown(),
-            "token refused, trying once with the one read anew"
-        );
-        self.exchange(body, &fresh)
-            .await
-            .map(|()| Delivery::accepted())
     }
 }
 

@@ -15,6 +15,7 @@ mod standin;
 mod standin_faults;
 #[cfg(feature = "standin")]
 mod standin_search;
+mod tokens;
 
 use std::time::Duration;
 
