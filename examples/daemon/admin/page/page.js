@@ -160,7 +160,8 @@
   const ask = async (path, how) => {
     const stop = new AbortController(), late = setTimeout(() => stop.abort(), how.patience || PATIENCE);
     try {
-      return await fetch(path, { ...how, signal: stop.signal, cache: 'no-store', redirect: 'error', credentials: 'same-origin', referrerPolicy: 'no-referrer' });
+      // Of the origin: a page that was opened with a login in its address has one in its base.
+      return await fetch(location.origin + path, { ...how, signal: stop.signal, cache: 'no-store', redirect: 'error', credentials: 'same-origin', referrerPolicy: 'no-referrer' });
     } finally { clearTimeout(late); }
   };
   const lost = (why) => {

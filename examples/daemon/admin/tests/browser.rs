@@ -254,3 +254,32 @@ async fn a_page_of_another_origin_gets_nothing_through_the_browser() {
     page.abort();
     browser.close().await;
 }
+
+#[tokio::test]
+async fn a_browser_gets_in_from_elsewhere_by_its_login() {
+    let Some(browser) = browser().await else {
+        return;
+    };
+    let served = on_every_address().await;
+    let port = served.admin.address.port();
+    browser.open(&format!("http://127.0.0.1:{port}/")).await;
+    let text = browser.run("return document.body.innerText").await;
+    assert!(!text.as_str().unwrap().contains("ctforward"), "{text}");
+    // As a person would at the browser's own question.
+    browser
+        .open(&format!("http://ctforward:{TOKEN}@127.0.0.1:{port}/"))
+        .await;
+    browser
+        .until("!document.body.classList.contains('waiting')")
+        .await;
+    let state = browser
+        .run("return document.getElementById('state').textContent")
+        .await;
+    assert_eq!(state, "ready");
+    // The login alone does nothing.
+    let script =
+        "return fetch(location.origin + '/redrive', {method: 'POST'}).then((a) => a.status)";
+    assert_eq!(browser.run(script).await, 401);
+    assert!(lock(&served.board.asked).is_empty());
+    browser.close().await;
+}
