@@ -251,7 +251,7 @@ fn fail(kind: ErrorKind, asked: Asked<'_>, why: &str) -> Error {
     Error::new(kind, ORIGIN, format!("{}: {why}", asked.what()))
 }
 
-fn pace(facts: &Facts) -> Retry {
+pub(crate) fn pace(facts: &Facts) -> Retry {
     match facts.retry_after {
         Some(seconds) => Retry::After(Duration::from_secs(seconds.min(MAX_RETRY_AFTER))),
         None => Retry::Backoff,
@@ -259,7 +259,7 @@ fn pace(facts: &Facts) -> Retry {
 }
 
 /// Code, status and words of the service.
-fn named(facts: &Facts) -> String {
+pub(crate) fn named(facts: &Facts) -> String {
     let mut out = match (facts.code.as_deref(), facts.status) {
         (Some(code), _) if !code.is_empty() => excerpt(code, 64),
         (_, Some(status)) => format!("status {status}"),
@@ -272,7 +272,7 @@ fn named(facts: &Facts) -> String {
     out
 }
 
-fn said(facts: &Facts) -> String {
+pub(crate) fn said(facts: &Facts) -> String {
     match facts.message.as_deref() {
         Some(message) if !message.is_empty() => clean(message),
         _ => "no reason was given".to_owned(),

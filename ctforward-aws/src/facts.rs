@@ -53,7 +53,7 @@ where
     classify(&facts(error), asked)
 }
 
-fn facts<E>(error: &SdkError<E, HttpResponse>) -> Facts
+pub(crate) fn facts<E>(error: &SdkError<E, HttpResponse>) -> Facts
 where
     E: StdError + ProvideErrorMetadata + Send + Sync + 'static,
 {

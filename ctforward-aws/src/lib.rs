@@ -8,10 +8,16 @@
 mod error;
 #[cfg(feature = "s3")]
 mod facts;
+pub mod notification;
 #[cfg(feature = "s3")]
 pub mod s3;
 #[cfg(feature = "s3")]
 mod shell;
 
+#[cfg(feature = "sqs")]
+pub mod sqs;
+
 #[cfg(feature = "s3")]
 pub use s3::{S3Reader, S3Source};
+#[cfg(feature = "sqs")]
+pub use sqs::SqsSource;

@@ -7,5 +7,26 @@
     reason = "what only `main` uses is not used here"
 )]
 
+#[path = "../cli/say.rs"]
+#[macro_use]
+mod say;
+
 mod admin;
+mod args;
+mod board;
+mod config;
+mod demo;
+#[path = "../cli/failure.rs"]
+mod failure;
+mod keep;
+mod log;
+mod prepare;
+mod redrive;
+#[path = "../cli/rules/load.rs"]
+mod rules_file;
+mod run;
+mod signals;
+mod sources;
 mod status;
+mod systemd;
+mod tokens;

@@ -151,6 +151,18 @@ impl S3SourceBuilder {
     /// bucket name, an account that is not twelve digits, a region that is none,
     /// `since` not before `until`, a prefix that lies outside what was asked for.
     pub fn build(self) -> Result<S3Source> {
+        let Parts {
+            lister,
+            reader,
+            scope,
+            prefix,
+        } = self.parts()?;
+        let walk = Walk::new(Arc::new(scope), prefix, lister.stats.clone());
+        Ok(S3Source::new(lister, reader, walk))
+    }
+
+    /// The settings, checked, as what a listing is made of.
+    pub(crate) fn parts(self) -> Result<Parts> {
         bucket_name(&self.bucket)?;
         if self.prefix.len() > LONGEST_KEY {
             return Err(config("the prefix is longer than a key can be"));
@@ -185,7 +197,6 @@ impl S3SourceBuilder {
             reader = reader.expected_bucket_owner(owner);
         }
         let reader = reader.build()?;
-        let stats = StatsHandle::expecting(&self.scope.accounts);
         let lister = Lister {
             client: self.client,
             bucket: self.bucket,
@@ -194,11 +205,23 @@ impl S3SourceBuilder {
             page_size: self.page_size,
             parallel: self.parallel,
             patience: self.patience,
-            stats: stats.clone(),
+            stats: StatsHandle::expecting(&self.scope.accounts),
         };
-        let walk = Walk::new(Arc::new(self.scope), self.prefix, stats);
-        Ok(S3Source::new(lister, reader, walk))
+        Ok(Parts {
+            lister,
+            reader,
+            scope: self.scope,
+            prefix: self.prefix,
+        })
     }
+}
+
+/// What a listing is made of.
+pub(crate) struct Parts {
+    pub(crate) lister: Lister,
+    pub(crate) reader: S3Reader,
+    pub(crate) scope: Scope,
+    pub(crate) prefix: String,
 }
 
 /// Without the client, whose settings are not ours to show.
@@ -217,7 +240,7 @@ impl fmt::Debug for S3SourceBuilder {
     }
 }
 
-fn config(why: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+pub(crate) fn config(why: impl Into<std::borrow::Cow<'static, str>>) -> Error {
     Error::new(ErrorKind::Config, ORIGIN, why)
 }
 

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::{Builder as ConfigBuilder, Region};
+use aws_sdk_s3::config::{Builder as ConfigBuilder, Region, SharedHttpClient};
 use aws_smithy_http_client::{Builder as HttpClient, tls};
 use ctforward_core::{Error, ErrorKind, Result};
 
@@ -46,25 +46,28 @@ pub fn client(
         config = config.region(Region::new(region.to_owned()));
     }
     if let Some(endpoint) = endpoint_url {
-        let on_this_machine = check(endpoint, plain)?;
+        let on_this_machine = check(ORIGIN, endpoint, plain)?;
         config = config.endpoint_url(endpoint).force_path_style(true);
         if on_this_machine {
-            // The SDK's own HTTP client would send even these requests to the
-            // proxy that the environment names.
-            let tls = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc);
-            let direct = HttpClient::new().tls_provider(tls).build_https();
-            config = config.http_client(direct);
+            config = config.http_client(direct());
         }
     }
     Ok(Client::from_conf(config.build()))
 }
 
+/// An HTTP client that uses no proxy: the SDK's own would send even requests to this
+/// machine to the proxy that the environment names.
+pub(crate) fn direct() -> SharedHttpClient {
+    let tls = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc);
+    HttpClient::new().tls_provider(tls).build_https()
+}
+
 /// Whether the endpoint is on this machine, once it was found to be one that may be used.
-fn check(endpoint: &str, plain: PlainHttp) -> Result<bool> {
+pub(crate) fn check(origin: &'static str, endpoint: &str, plain: PlainHttp) -> Result<bool> {
     let refuse = |why: &str| {
         let shown = clean(endpoint);
         let why = format!("the endpoint {shown} {why}");
-        Err(Error::new(ErrorKind::Config, ORIGIN, why))
+        Err(Error::new(ErrorKind::Config, origin, why))
     };
     let (tls, rest) = match endpoint.split_once("://") {
         Some(("https", rest)) => (true, rest),
@@ -110,7 +113,7 @@ mod tests {
         ];
         for endpoint in ok {
             assert!(
-                check(endpoint, PlainHttp::LoopbackOnly).is_ok(),
+                check(ORIGIN, endpoint, PlainHttp::LoopbackOnly).is_ok(),
                 "{endpoint}"
             );
         }
@@ -125,10 +128,10 @@ mod tests {
             "https://host?token=secret",
         ];
         for endpoint in bad {
-            let error = check(endpoint, PlainHttp::LoopbackOnly).unwrap_err();
+            let error = check(ORIGIN, endpoint, PlainHttp::LoopbackOnly).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Config, "{endpoint}");
             assert!(!error.to_string().contains("secret"), "{error}");
         }
-        assert!(check("http://10.0.0.1:9000", PlainHttp::Anywhere).is_ok());
+        assert!(check(ORIGIN, "http://10.0.0.1:9000", PlainHttp::Anywhere).is_ok());
     }
 }

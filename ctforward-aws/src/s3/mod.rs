@@ -1,13 +1,14 @@
 //! Log files listed from a bucket and streamed from it.
 //!
-//! [`S3Source`] lists, [`S3Reader`] opens what was listed (or named by a message),
+//! [`S3Source`] lists once, [`Rounds`] again and again, [`S3Reader`] opens what was listed (or named by a message),
 //! and [`client`](client()) makes an SDK client for an endpoint of one's own.
 
 mod body;
 mod builder;
-mod client;
+pub(crate) mod client;
 mod page;
 mod reader;
+pub mod rounds;
 mod scope;
 mod source;
 mod stats;
@@ -17,6 +18,7 @@ pub use crate::shell::restore_command;
 pub use builder::S3SourceBuilder;
 pub use client::{PlainHttp, client};
 pub use reader::{S3Reader, S3ReaderBuilder};
+pub use rounds::Rounds;
 pub use source::S3Source;
 pub use stats::{ListStats, StatsHandle};
 

@@ -87,7 +87,7 @@ impl Scope {
         Step::Folders
     }
 
-    fn enters(&self, place: &Folder<'_>) -> bool {
+    pub(crate) fn enters(&self, place: &Folder<'_>) -> bool {
         // What the path has not named yet rules nothing out.
         let asked = |set: &BTreeSet<String>, name: Option<&str>| {
             set.is_empty() || name.is_none_or(|name| set.contains(name))
@@ -117,12 +117,12 @@ impl Scope {
 
     /// Keys of this day sort after it: one day before `since`, to be safe.
     fn first_day(&self) -> Option<String> {
-        folder_of(day(self.since?)?.checked_sub(Span::new().days(1)).ok()?)
+        folder_of(day(self.since?).checked_sub(Span::new().days(1)).ok()?)
     }
 
     /// The first day of which no key is wanted: one whole day after the last.
     fn day_past(&self) -> Option<String> {
-        folder_of(day(self.until?)?.checked_add(Span::new().days(2)).ok()?)
+        folder_of(day(self.until?).checked_add(Span::new().days(2)).ok()?)
     }
 
     /// Whether the settings make sense together.
@@ -152,12 +152,13 @@ fn region_base(folder: &str) -> &str {
     ends.clone().find(region).unwrap_or(folder)
 }
 
-fn day(time: Timestamp) -> Option<Date> {
-    Some(TimeZone::UTC.to_datetime(time).date())
+/// The day in UTC.
+pub(crate) fn day(time: Timestamp) -> Date {
+    TimeZone::UTC.to_datetime(time).date()
 }
 
 /// `YYYY/MM/DD`; `None` outside the years the layout can write, where nothing is bounded.
-fn folder_of(day: Date) -> Option<String> {
+pub(crate) fn folder_of(day: Date) -> Option<String> {
     let (year, month, day) = (day.year(), day.month(), day.day());
     (0..=9999)
         .contains(&year)

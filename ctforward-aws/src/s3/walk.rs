@@ -29,6 +29,30 @@ pub(crate) struct Listing {
 }
 
 impl Listing {
+    /// A listing of everything below `prefix` that sorts behind `start_after`, or of
+    /// its folders.
+    pub(crate) fn new(prefix: String, folders: bool, start_after: Option<String>) -> Self {
+        Self {
+            prefix,
+            folders,
+            start_after,
+            stop_at: None,
+            token: None,
+            last: None,
+        }
+    }
+
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Takes note of a page that came; whether there is another.
+    pub(crate) fn advance(&mut self, page: &Page) -> bool {
+        self.last = last_of(page).map(str::to_owned);
+        self.token.clone_from(&page.token);
+        self.token.is_some()
+    }
+
     /// Its next page. Nothing of the listing changes: after an error, or when
     /// cancelled, the same page can be asked for again.
     pub(crate) async fn next_page(&self, lister: &Lister) -> Result<Page> {
@@ -84,12 +108,8 @@ impl Walk {
             } => (false, start_after, stop_at),
         };
         self.open.push(Listing {
-            prefix,
-            folders,
-            start_after,
             stop_at,
-            token: None,
-            last: None,
+            ..Listing::new(prefix, folders, start_after)
         });
     }
 

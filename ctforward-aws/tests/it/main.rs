@@ -8,7 +8,10 @@ mod body;
 mod conformance;
 mod errors;
 mod listing;
+#[cfg(feature = "sqs")]
+mod queue;
 mod real;
+mod rounds;
 mod server;
 
 use std::time::Duration;

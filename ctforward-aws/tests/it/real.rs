@@ -49,6 +49,10 @@ impl S3 {
         }
     }
 
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     pub(crate) fn client(&self) -> Client {
         client_for(&self.url)
     }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::{Claim, Finished, Ledger, Mark, Resume, Seen, SeenStore, Ticket, rewritten};
+use super::{Claim, Finished, Known, Ledger, Mark, Resume, Seen, SeenStore, Ticket, rewritten};
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::Object;
 
@@ -78,6 +78,21 @@ fn after(now: Instant, lease: Duration) -> Instant {
 
 fn row_key(object: &Object) -> (String, String) {
     (object.id.bucket.clone(), object.id.key.clone())
+}
+
+#[async_trait]
+impl Known for MemoryLedger {
+    async fn finished(&self, objects: &[Object]) -> Result<Vec<bool>> {
+        let rows = self.rows();
+        let finished = |object: &Object| {
+            rows.get(&row_key(object)).is_some_and(|row| {
+                row.finished.as_ref().is_some_and(|finished| {
+                    !rewritten(row.etag.as_deref(), row.size, finished.quarantined, object)
+                })
+            })
+        };
+        Ok(objects.iter().map(finished).collect())
+    }
 }
 
 #[async_trait]

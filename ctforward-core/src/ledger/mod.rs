@@ -4,6 +4,7 @@
 //! calls delivered is not read. With the feature `sqlite`, `SqliteLedger` keeps one
 //! in a file, which must lie on a local file system.
 
+mod known;
 mod memory;
 mod seen;
 #[cfg(feature = "sqlite")]
@@ -19,12 +20,13 @@ use crate::error::Result;
 use crate::object::Object;
 use crate::pipeline::{FileBooks, RecordBooks};
 
+pub use known::Known;
 pub use memory::MemoryLedger;
 pub use seen::{Seen, SeenStore};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{
-    LastSeen, LedgerReader, LedgerRow, LedgerStatus, RowFilter, RowState, SqliteLedger,
-    SqliteOptions, Unfinished,
+    LastSeen, LedgerKnown, LedgerReader, LedgerRow, LedgerStatus, RowFilter, RowState,
+    SqliteLedger, SqliteOptions, Unfinished,
 };
 
 /// One row for each log file, by bucket and key.

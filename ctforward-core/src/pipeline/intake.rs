@@ -135,7 +135,7 @@ fn report(run: &Run, began: Instant) -> Report {
 /// Tasks that run beside the intake, and end with it.
 struct Helpers {
     run: Arc<Run>,
-    tasks: [tokio::task::JoinHandle<()>; 4],
+    tasks: [tokio::task::JoinHandle<()>; 5],
 }
 
 impl Helpers {
@@ -172,6 +172,7 @@ impl Helpers {
             })
         };
         let leases = tokio::spawn(leases::keep(Arc::clone(run)));
+        let receipts = tokio::spawn(leases::watch(Arc::clone(run)));
         let meter = {
             let run = Arc::clone(run);
             tokio::spawn(async move {
@@ -183,7 +184,7 @@ impl Helpers {
         };
         Self {
             run: Arc::clone(run),
-            tasks: [stopper, linger, leases, meter],
+            tasks: [stopper, linger, leases, receipts, meter],
         }
     }
 }

@@ -45,6 +45,22 @@ impl Live {
     }
 }
 
+/// How often receipts are asked whether their files are still held.
+const LOOKED_AT: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Stops the work on files that their receipts hold no longer, for as long as the
+/// pipeline runs.
+pub(super) async fn watch(run: Arc<Run>) {
+    loop {
+        tokio::time::sleep(LOOKED_AT).await;
+        let tracks: Vec<Arc<Track>> = run.live.lock().values().cloned().collect();
+        for track in tracks {
+            // It notes it by itself.
+            let _ = track.lost();
+        }
+    }
+}
+
 /// Prolongs the leases of all files under way, for as long as the pipeline runs.
 pub(super) async fn keep(run: Arc<Run>) {
     let Some(ledger) = run.ledger.clone() else {

@@ -180,6 +180,14 @@ impl Track {
         self.state().failure.as_ref().map(Error::duplicate)
     }
 
+    /// Why it is no longer held, by its receipt; it cannot be finished any more then.
+    pub(super) fn lost(&self) -> Option<Error> {
+        let mut state = self.state();
+        let lost = state.open.as_ref()?.receipt.lost()?;
+        state.failure.get_or_insert_with(|| lost.duplicate());
+        Some(lost)
+    }
+
     /// It cannot be finished any more.
     pub(super) fn fail(&self, error: &Error) {
         let mut state = self.state();

@@ -154,6 +154,10 @@ impl Worker {
                     }
                 }
                 Ok(Next::NeedInput) => {
+                    // Somebody else may have it by now.
+                    if let Some(error) = self.track.lost() {
+                        break ReadEnd::Release(error);
+                    }
                     let chunk = tokio::select! {
                         biased;
                         () = stop.cancelled() => break ReadEnd::Release(stopped()),

@@ -3,6 +3,8 @@
 mod chain;
 mod directory;
 mod memory;
+mod merge;
+mod repeat;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,6 +20,8 @@ use crate::object::{Object, ObjectId};
 pub use chain::Chain;
 pub use directory::DirectorySource;
 pub use memory::{MemorySource, Receipts};
+pub use merge::{Merge, SourceStatus, SourceWatch};
+pub use repeat::Repeat;
 
 /// A stream of log files, each with a receipt that says what became of it.
 ///
@@ -236,6 +240,14 @@ pub trait Chunks: Send {
 pub trait Receipt: Send {
     /// Until when the file can be held; a batch obeys its earliest.
     fn hold_until(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Why the file is no longer held, if so: its message may be with somebody else.
+    ///
+    /// The pipeline looks now and then and stops the work on such a file. Accepting it
+    /// is an error.
+    fn lost(&self) -> Option<Error> {
         None
     }
 

@@ -8,6 +8,7 @@
 
 mod fault;
 mod file;
+mod known;
 mod options;
 mod owners;
 mod read;
@@ -36,6 +37,7 @@ use crate::object::Object;
 use store::Store;
 use writer::{Answer, BoxJob, Call, give_back};
 
+pub use known::LedgerKnown;
 pub use options::SqliteOptions;
 pub use read::{LedgerReader, RowFilter};
 pub use row::{LedgerRow, RowState};

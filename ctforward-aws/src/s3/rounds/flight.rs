@@ -1,0 +1,254 @@
+//! Which files are under way, and which are known to be finished.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use ctforward_core::{Error, Object, Receipt, Result};
+
+/// What a source of rounds remembers of single files.
+pub(super) struct Flight {
+    /// Keys that wait to be handed on, or were handed on and are not decided: no
+    /// more than the pipeline takes, and a few pages.
+    under_way: Mutex<HashSet<Arc<str>>>,
+    finished: Mutex<Finished>,
+    /// Folders with files that were handed on and not accepted.
+    reopened: Mutex<HashSet<Arc<str>>>,
+    /// Without anybody to ask, an accepted receipt is what a file is known by.
+    believes_receipts: bool,
+}
+
+impl Flight {
+    pub(super) fn new(remembers: usize, believes_receipts: bool) -> Self {
+        Self {
+            under_way: Mutex::default(),
+            finished: Mutex::new(Finished::new(remembers)),
+            reopened: Mutex::default(),
+            believes_receipts,
+        }
+    }
+
+    /// Takes a file of `folder` that is not under way.
+    pub(super) fn take(self: &Arc<Self>, object: &Object, folder: &Arc<str>) -> Option<Ticket> {
+        let key: Arc<str> = object.id.key.as_str().into();
+        self.under_way().insert(Arc::clone(&key)).then(|| Ticket {
+            flight: Arc::clone(self),
+            key,
+            folder: Arc::clone(folder),
+            mark: self.finished().mark(object),
+            owed: false,
+        })
+    }
+
+    /// Whether a file of the folder was handed on and not accepted since this was
+    /// last asked: it may be an old one, which the next round must look for.
+    pub(super) fn reopened(&self, folder: &str) -> bool {
+        self.reopened_folders().remove(folder)
+    }
+
+    fn reopened_folders(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
+        self.reopened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Files that wait to be handed on, or were handed on and are not decided.
+    pub(super) fn count(&self) -> usize {
+        self.under_way().len()
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
+        self.under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn finished(&self) -> MutexGuard<'_, Finished> {
+        self.finished.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A file that is under way until this is dropped; the receipt of a file of rounds.
+pub(super) struct Ticket {
+    flight: Arc<Flight>,
+    key: Arc<str>,
+    folder: Arc<str>,
+    mark: Option<u128>,
+    /// It was handed on, and nobody accepted it so far.
+    owed: bool,
+}
+
+impl Ticket {
+    /// The file is handed on.
+    pub(super) fn hand_on(mut self) -> Self {
+        self.owed = true;
+        self
+    }
+
+    /// Whether the file, as it is listed now, is remembered as finished.
+    pub(super) fn is_finished(&self) -> bool {
+        self.mark
+            .is_some_and(|mark| self.flight.finished().contains(mark))
+    }
+
+    /// The file, as it is listed now, is finished.
+    pub(super) fn finish(self) {
+        if let Some(mark) = self.mark {
+            self.flight.finished().insert(mark);
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.owed {
+            let folder = Arc::clone(&self.folder);
+            self.flight.reopened_folders().insert(folder);
+        }
+        self.flight.under_way().remove(&self.key);
+    }
+}
+
+#[async_trait]
+impl Receipt for Ticket {
+    async fn accept(mut self: Box<Self>) -> Result<()> {
+        self.owed = false;
+        // Where a ledger can be asked, the next round asks it: what was read may be
+        // another file than the one that was listed.
+        if self.flight.believes_receipts {
+            self.finish();
+        }
+        Ok(())
+    }
+
+    async fn release(self: Box<Self>, _why: &Error, _after: Option<Duration>) -> Result<()> {
+        // The next round finds it again.
+        Ok(())
+    }
+}
+
+/// The newest finished files, by a keyed hash of 128 bits: so long that no two files
+/// meet by chance, and keyed anew in each process, so that nobody can make two meet.
+struct Finished {
+    young: HashSet<u128>,
+    old: HashSet<u128>,
+    half: usize,
+    keys: [RandomState; 2],
+}
+
+impl Finished {
+    fn new(remembers: usize) -> Self {
+        Self {
+            young: HashSet::new(),
+            old: HashSet::new(),
+            half: (remembers / 2).max(1),
+            keys: [RandomState::new(), RandomState::new()],
+        }
+    }
+
+    /// Stands for a file as it is listed; nothing does without an ETag.
+    fn mark(&self, object: &Object) -> Option<u128> {
+        let etag = object.etag.as_deref()?;
+        let told = (&object.id.key, etag, object.size);
+        let [high, low] = &self.keys;
+        Some(u128::from(high.hash_one(told)) << 64 | u128::from(low.hash_one(told)))
+    }
+
+    /// What is asked for stays; what is not falls out once as many others came.
+    fn contains(&mut self, mark: u128) -> bool {
+        self.young.contains(&mark) || (self.old.remove(&mark) && self.insert(mark))
+    }
+
+    fn insert(&mut self, mark: u128) -> bool {
+        if self.young.len() >= self.half {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(mark);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ctforward_core::{ErrorKind, ObjectId};
+
+    use super::*;
+
+    fn object(key: &str, etag: &str) -> Object {
+        Object::new(ObjectId::new("b", key)).with_etag(etag)
+    }
+
+    fn take(flight: &Arc<Flight>, object: &Object) -> Option<Ticket> {
+        flight.take(object, &"folder/".into())
+    }
+
+    #[tokio::test]
+    async fn what_was_handed_on_and_not_accepted_reopens_its_folder_once() {
+        let flight = Arc::new(Flight::new(100, true));
+        let one = object("k", "e1");
+        drop(take(&flight, &one).unwrap());
+        assert!(!flight.reopened("folder/"), "it was not handed on");
+        let handed = take(&flight, &one).unwrap().hand_on();
+        Box::new(handed).accept().await.unwrap();
+        assert!(!flight.reopened("folder/"), "it was accepted");
+        drop(take(&flight, &one).unwrap().hand_on());
+        assert!(!flight.reopened("other/"));
+        assert!(flight.reopened("folder/"));
+        assert!(!flight.reopened("folder/"));
+    }
+
+    #[tokio::test]
+    async fn a_file_is_under_way_until_its_receipt_is_gone_and_finished_only_by_accept() {
+        let flight = Arc::new(Flight::new(100, true));
+        let one = object("k", "e1");
+        let ticket = take(&flight, &one).unwrap();
+        assert!(take(&flight, &one).is_none());
+        assert!(
+            take(&flight, &object("k", "e2")).is_none(),
+            "one key at a time"
+        );
+        drop(ticket);
+        let ticket = take(&flight, &one).unwrap();
+        assert!(!ticket.is_finished());
+        let why = Error::new(ErrorKind::Unavailable, "test", "later");
+        Box::new(ticket).release(&why, None).await.unwrap();
+        let ticket = take(&flight, &one).unwrap();
+        assert!(!ticket.is_finished());
+        Box::new(ticket).accept().await.unwrap();
+        assert!(take(&flight, &one).unwrap().is_finished());
+        assert!(!take(&flight, &object("k", "e2")).unwrap().is_finished());
+        let resized = object("k", "e1").with_size(1);
+        assert!(!take(&flight, &resized).unwrap().is_finished());
+        assert_eq!(flight.count(), 0);
+    }
+
+    #[tokio::test]
+    async fn where_a_ledger_is_asked_a_receipt_finishes_nothing() {
+        let flight = Arc::new(Flight::new(100, false));
+        let ticket = take(&flight, &object("k", "e1")).unwrap();
+        Box::new(ticket).accept().await.unwrap();
+        assert!(!take(&flight, &object("k", "e1")).unwrap().is_finished());
+        take(&flight, &object("k", "e1")).unwrap().finish();
+        assert!(take(&flight, &object("k", "e1")).unwrap().is_finished());
+    }
+
+    #[test]
+    fn a_file_without_an_etag_is_never_remembered() {
+        let flight = Arc::new(Flight::new(100, true));
+        let bare = Object::new(ObjectId::new("b", "k"));
+        take(&flight, &bare).unwrap().finish();
+        assert!(!take(&flight, &bare).unwrap().is_finished());
+    }
+
+    #[test]
+    fn memory_is_bounded_and_what_is_asked_for_stays() {
+        let mut finished = Finished::new(10);
+        finished.insert(0);
+        for mark in 1..1000 {
+            finished.insert(mark);
+            assert!(finished.contains(0), "{mark}");
+            assert!(finished.young.len() + finished.old.len() <= 11);
+        }
+        assert!(!finished.contains(1));
+    }
+}

@@ -1,0 +1,252 @@
+use std::sync::{Mutex, MutexGuard};
+
+use async_trait::async_trait;
+
+use super::*;
+use crate::sqs::terms::{HOLD, Terms};
+
+const TERMS: Terms = Terms {
+    visibility: Duration::from_secs(300),
+    backoff: (Duration::from_secs(10), Duration::from_secs(900)),
+};
+
+/// A queue in memory: it notes what it is told and when, and answers as it is told to.
+#[derive(Clone, Default)]
+struct Memory(Arc<Mutex<Told>>);
+
+#[derive(Default)]
+struct Told {
+    changes: Vec<(Instant, String, i32)>,
+    deletes: Vec<(Instant, String)>,
+    /// Fails every change so.
+    fails: Option<Entry>,
+    /// Carries a change out only after so long.
+    slow: Option<Duration>,
+}
+
+impl Memory {
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.0.lock().unwrap()
+    }
+}
+
+#[async_trait]
+impl Speak for Memory {
+    async fn change(&self, messages: Vec<(String, i32)>, _patience: Duration) -> Vec<Answer> {
+        let slow = self.told().slow.take();
+        if let Some(slow) = slow {
+            tokio::time::sleep(slow).await;
+        }
+        let mut told = self.told();
+        let mut answers = Vec::new();
+        for (handle, seconds) in messages {
+            answers.push(match told.fails {
+                Some(entry) => {
+                    let kind = match entry {
+                        Entry::Gone => ErrorKind::Changed,
+                        _ => ErrorKind::Unavailable,
+                    };
+                    Answer::Failed(entry, Error::new(kind, ORIGIN, "told to"))
+                }
+                None => {
+                    told.changes.push((Instant::now(), handle, seconds));
+                    Answer::Done
+                }
+            });
+        }
+        answers
+    }
+
+    async fn delete(&self, handles: Vec<String>, _patience: Duration) -> Vec<Answer> {
+        let mut told = self.told();
+        let mut answers = Vec::new();
+        for handle in handles {
+            told.deletes.push((Instant::now(), handle));
+            answers.push(Answer::Done);
+        }
+        answers
+    }
+}
+
+struct Parts {
+    memory: Memory,
+    counters: Arc<Counters>,
+    commands: mpsc::UnboundedSender<Command>,
+    began: Instant,
+}
+
+fn start() -> Parts {
+    let (commands, receiver) = mpsc::unbounded_channel();
+    let memory = Memory::default();
+    let counters = Arc::new(Counters::default());
+    let registry = Arc::new(Registry::default());
+    let keeper = Keeper::new(memory.clone(), Arc::clone(&counters), registry, receiver);
+    tokio::spawn(keeper.run());
+    Parts {
+        memory,
+        counters,
+        commands,
+        began: Instant::now(),
+    }
+}
+
+impl Parts {
+    fn hold(&self, number: u64) -> Arc<Lease> {
+        let lease = Lease::new(
+            number,
+            format!("id{number}"),
+            format!("h{number}"),
+            1,
+            TERMS,
+        );
+        self.counters.hold_message();
+        let _ = self.commands.send(Command::Hold(Arc::clone(&lease)));
+        lease
+    }
+
+    fn decide(&self, lease: &Arc<Lease>, what: What) -> oneshot::Receiver<Result<()>> {
+        let (reply, answer) = oneshot::channel();
+        let job = Job::new(Arc::clone(lease), what, Some(reply));
+        let _ = self.commands.send(Command::Decide(job));
+        answer
+    }
+}
+
+const fn minutes(n: u64) -> Duration {
+    Duration::from_secs(60 * n)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_is_extended_at_each_third_of_its_visibility() {
+    let parts = start();
+    let lease = parts.hold(1);
+    tokio::time::sleep(minutes(60)).await;
+    let told = parts.memory.told();
+    // Every 100 s of an hour.
+    assert!(
+        (35..=36).contains(&told.changes.len()),
+        "{}",
+        told.changes.len()
+    );
+    for (n, (at, handle, seconds)) in told.changes.iter().enumerate() {
+        let due = Duration::from_secs(100 * (n as u64 + 1));
+        assert_eq!((handle.as_str(), *seconds), ("h1", 300));
+        assert!(at.duration_since(parts.began).abs_diff(due) < Duration::from_secs(1));
+    }
+    assert!(lease.lost().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_is_given_back_after_eleven_hours_and_a_half_and_cannot_be_deleted() {
+    let parts = start();
+    let lease = parts.hold(1);
+    tokio::time::sleep(HOLD - minutes(1)).await;
+    assert!(lease.lost().is_none());
+    tokio::time::sleep(minutes(2)).await;
+    assert!(lease.lost().is_some());
+    let error = parts
+        .decide(&lease, What::Delete)
+        .await
+        .unwrap()
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    let told = parts.memory.told();
+    let (at, _, seconds) = told.changes.last().unwrap();
+    assert!(at.duration_since(parts.began) < HOLD + Duration::from_secs(1));
+    assert!(*seconds <= 10, "it comes again soon: {seconds} s");
+    assert!(told.deletes.is_empty());
+    let ends = told.changes.iter().map(|(at, _, seconds)| {
+        at.duration_since(parts.began) + Duration::from_secs(u64::try_from(*seconds).unwrap())
+    });
+    assert!(ends.max().unwrap() < Duration::from_secs(12 * 3600));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_survived_for_as_long_as_the_message_is_invisible_and_no_longer() {
+    for (outage, survives) in [(minutes(3), true), (minutes(6), false)] {
+        let parts = start();
+        let lease = parts.hold(1);
+        parts.memory.told().fails = Some(Entry::Later);
+        tokio::time::sleep(outage).await;
+        parts.memory.told().fails = None;
+        tokio::time::sleep(minutes(5)).await;
+        assert_eq!(lease.lost().is_none(), survives, "{outage:?}");
+        let deleted = parts.decide(&lease, What::Delete).await.unwrap();
+        assert_eq!(deleted.is_ok(), survives);
+        assert_eq!(parts.memory.told().deletes.len(), usize::from(survives));
+        assert!(parts.counters.holds_nothing());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expired_handle_loses_the_message_at_once() {
+    let parts = start();
+    let lease = parts.hold(1);
+    parts.memory.told().fails = Some(Entry::Gone);
+    tokio::time::sleep(Duration::from_secs(101)).await;
+    assert!(lease.lost().is_some());
+    parts.memory.told().fails = None;
+    assert!(parts.decide(&lease, What::Delete).await.unwrap().is_err());
+    assert!(
+        parts
+            .decide(&lease, What::Show(minutes(1)))
+            .await
+            .unwrap()
+            .is_ok()
+    );
+    let told = parts.memory.told();
+    assert!(told.deletes.is_empty() && told.changes.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_is_never_overtaken_by_an_extension() {
+    let parts = start();
+    let lease = parts.hold(1);
+    parts.memory.told().slow = Some(Duration::from_secs(20));
+    tokio::time::sleep(Duration::from_secs(105)).await;
+    // The extension is under way.
+    parts
+        .decide(&lease, What::Show(minutes(60)))
+        .await
+        .unwrap()
+        .unwrap();
+    let last: Vec<i32> = parts
+        .memory
+        .told()
+        .changes
+        .iter()
+        .map(|(_, _, s)| *s)
+        .collect();
+    assert_eq!(last, [300, 3600]);
+    tokio::time::sleep(minutes(10)).await;
+    assert_eq!(
+        parts.memory.told().changes.len(),
+        2,
+        "no extension behind it"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_ends_when_nobody_is_left_and_all_was_told() {
+    let (commands, receiver) = mpsc::unbounded_channel();
+    let memory = Memory::default();
+    let counters = Arc::new(Counters::default());
+    let keeper = Keeper::new(
+        memory.clone(),
+        Arc::clone(&counters),
+        Arc::default(),
+        receiver,
+    );
+    let ended = tokio::spawn(keeper.run());
+    let lease = Lease::new(1, "id".to_owned(), "h".to_owned(), 1, TERMS);
+    counters.hold_message();
+    let _ = commands.send(Command::Hold(Arc::clone(&lease)));
+    let _ = commands.send(Command::Decide(Job::new(
+        lease,
+        What::Show(minutes(1)),
+        None,
+    )));
+    drop(commands);
+    ended.await.unwrap();
+    assert_eq!(memory.told().changes.len(), 1);
+}

@@ -1,0 +1,23 @@
+//! Log files that the messages of an SQS queue name.
+//!
+//! [`SqsSource`] receives messages and keeps them until every file that they name is
+//! decided; [`client`](client()) makes an SDK client for the queue.
+
+mod builder;
+mod calls;
+mod client;
+mod error;
+mod keeper;
+mod lease;
+mod message;
+mod queue;
+mod receive;
+mod source;
+mod stats;
+mod terms;
+
+pub use builder::{DeadLetters, SqsSourceBuilder};
+pub use client::client;
+pub use queue::QueueUrl;
+pub use source::SqsSource;
+pub use stats::{SqsStats, SqsStatsHandle};
