@@ -29,6 +29,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::warn;
 
 use crate::status::Board;
 
@@ -89,6 +90,12 @@ async fn serve_within(
             settings.listen
         );
         return Err(Error::new(ErrorKind::Config, "admin", what));
+    }
+    if !loopback {
+        warn!(
+            address = %settings.listen,
+            "the pages are served in plain HTTP: the admin token can be read on the way"
+        );
     }
     let token = Arc::new(AdminToken::new(settings.token.clone()).await?);
     let page = Arc::new(Page::new()?);

@@ -97,7 +97,7 @@ async fn route(pages: &Pages, peer: IpAddr, head: &Parts, body: Incoming) -> Rep
             reply::metrics(pages.metrics.render())
         }
         _ => match look(pages, peer, head).await {
-            Err(refused) => refused,
+            Err(refused) => *refused,
             Ok(()) if path == "/" => reply::html(pages.page.html.clone(), &pages.page.policy),
             Ok(()) => pages.status().await,
         },
@@ -139,20 +139,20 @@ fn not_allowed(allowed: &'static str) -> Reply {
 }
 
 /// Whether somebody may see the pages.
-async fn look(pages: &Pages, peer: IpAddr, head: &Parts) -> Result<(), Reply> {
+async fn look(pages: &Pages, peer: IpAddr, head: &Parts) -> Result<(), Box<Reply>> {
     if !pages.guarded(head) {
         return Ok(());
     }
     let checked = pages.token.check(&head.headers, Carried::Login, peer).await;
     let ask = HeaderValue::from_static("Basic realm=\"ctforward\", charset=\"UTF-8\"");
-    passed(checked, peer, head).map_err(|refused| match refused.status() {
-        StatusCode::UNAUTHORIZED => with(refused, WWW_AUTHENTICATE, ask),
+    passed(&checked, peer, head).map_err(|refused| match refused.status() {
+        StatusCode::UNAUTHORIZED => Box::new(with(*refused, WWW_AUTHENTICATE, ask)),
         _ => refused,
     })
 }
 
 /// What a checked token allows.
-fn passed(checked: Checked, peer: IpAddr, head: &Parts) -> Result<(), Reply> {
+fn passed(checked: &Checked, peer: IpAddr, head: &Parts) -> Result<(), Box<Reply>> {
     let (why, status, words) = match checked {
         Checked::Right => return Ok(()),
         Checked::Missing => (
@@ -179,7 +179,7 @@ fn passed(checked: Checked, peer: IpAddr, head: &Parts) -> Result<(), Reply> {
             StatusCode::FORBIDDEN,
             "this needs the admin token, and none is configured".to_owned(),
         ),
-        Checked::Unreadable(ref error) => {
+        Checked::Unreadable(error) => {
             warn!(%error, "the admin token cannot be read");
             (
                 "unreadable",
@@ -195,7 +195,8 @@ fn passed(checked: Checked, peer: IpAddr, head: &Parts) -> Result<(), Reply> {
         refused = with(refused, RETRY_AFTER, seconds);
     }
     // A body that came with it is not read.
-    Err(with(refused, CONNECTION, HeaderValue::from_static("close")))
+    let refused = with(refused, CONNECTION, HeaderValue::from_static("close"));
+    Err(Box::new(refused))
 }
 
 /// Whether anything can be delivered; why not is for those who may see the pages.
@@ -231,8 +232,8 @@ async fn redrive(pages: &Pages, peer: IpAddr, head: &Parts, body: Incoming) -> R
         .token
         .check(&head.headers, Carried::Explicit, peer)
         .await;
-    if let Err(refused) = passed(checked, peer, head) {
-        return refused;
+    if let Err(refused) = passed(&checked, peer, head) {
+        return *refused;
     }
     if head.uri.query().is_some() {
         let words = "this takes no query: the reason goes into the body, the token into a header";

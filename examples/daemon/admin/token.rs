@@ -90,7 +90,11 @@ impl AdminToken {
         // Read anew each time, so that a rotated token counts at once.
         let token = match read(provider.as_ref()).await {
             Ok(token) => token,
-            Err(error) => return Checked::Unreadable(error),
+            Err(error) => {
+                // Not to be asked for, and logged, at any speed either.
+                self.attempts.failed(peer, Instant::now());
+                return Checked::Unreadable(error);
+            }
         };
         let right = offered.iter().any(|offer| match offer {
             Offer::Token(value) => same(value, token.expose()),
@@ -286,6 +290,49 @@ mod tests {
         let peer = "::1".parse().unwrap();
         let checked = none.check(&HeaderMap::new(), Carried::Login, peer).await;
         assert!(matches!(checked, Checked::Unset));
+    }
+
+    #[tokio::test]
+    async fn a_token_in_a_file_is_read_anew_and_one_that_is_gone_lets_nobody_in() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("admin");
+        let write = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        };
+        write("the-first-admin-token");
+        let file: Arc<dyn TokenProvider> = Arc::new(ctforward_visionone::TokenFile::new(&path));
+        let token = AdminToken::new(Some(file)).await.unwrap();
+        let offer = async |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HEADER, value.parse().unwrap());
+            let peer = "10.0.0.1".parse().unwrap();
+            token.check(&headers, Carried::Explicit, peer).await
+        };
+        assert!(matches!(
+            offer("the-first-admin-token").await,
+            Checked::Right
+        ));
+        write("the-second-admin-token");
+        assert!(matches!(
+            offer("the-first-admin-token").await,
+            Checked::Wrong
+        ));
+        assert!(matches!(
+            offer("the-second-admin-token").await,
+            Checked::Right
+        ));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(matches!(
+            offer("the-second-admin-token").await,
+            Checked::Unreadable(_)
+        ));
+        std::fs::remove_file(&path).unwrap();
+        assert!(matches!(
+            offer("the-second-admin-token").await,
+            Checked::Unreadable(_)
+        ));
     }
 
     #[test]

@@ -15,8 +15,10 @@ use super::redrive::Redrives;
 use crate::status::{Board, QuarantineGroup, Status};
 
 /// Reading a quarantine reads folders: what was read is good for so long, however
-/// many look.
+/// many look; and for so many times as long as the reading took, so that a large one
+/// is not read all the time.
 const FRESH: Duration = Duration::from_secs(5);
+const TIMES: u32 = 10;
 /// How long an answer waits for it.
 const WAIT: Duration = Duration::from_secs(2);
 /// Text is cut here.
@@ -30,7 +32,7 @@ pub(super) struct View {
 
 #[derive(Clone)]
 struct Quarantine {
-    read: Instant,
+    good_until: Instant,
     at: Timestamp,
     groups: std::result::Result<Vec<QuarantineGroup>, String>,
 }
@@ -98,12 +100,13 @@ impl View {
         // In a task: it goes on when nobody waits any more, so that the next finds it.
         let read = tokio::spawn(async move {
             let mut kept = kept.lock().await;
-            if let Some(quarantine) = kept.as_ref().filter(|q| q.read.elapsed() < FRESH) {
+            if let Some(quarantine) = kept.as_ref().filter(|q| Instant::now() < q.good_until) {
                 return quarantine.clone();
             }
+            let began = Instant::now();
             let groups = board.quarantine().await;
             let quarantine = Quarantine {
-                read: Instant::now(),
+                good_until: Instant::now() + FRESH.max(TIMES * began.elapsed()),
                 at: Timestamp::now(),
                 groups: groups.map_err(|error| error.to_string()),
             };

@@ -29,8 +29,9 @@
     if (s < 172800) return (s / 3600).toFixed(s % 3600 ? 1 : 0) + '\u00a0h';
     return Math.floor(s / 86400) + '\u00a0days';
   };
-  const since = (at, now) => at ? age((Date.parse(now) - Date.parse(at)) / 1000) + ' ago' : none;
-  const write = { count, rate, bytes, age };
+  const since = (at, now) => at ? age((Date.parse(now) - Date.parse(at)) / 1000) + '\u00a0ago' : none;
+  const time = (at) => at ? new Date(at).toISOString().slice(0, 19).replace('T', ' ') + ' UTC' : none;
+  const write = { count, rate, bytes, age, atmost: (s) => '≤ ' + age(s) };
   const pick = (from, path) => path.split('.').reduce((v, key) => v === null || v === undefined ? v : v[key], from);
 
   // ---- parts
@@ -43,6 +44,7 @@
       row.forEach((cell, i) => {
         const td = make('td', undefined, kinds[i]);
         td.dataset.head = heads[i];
+        if (cell === none || cell === null || cell === undefined) td.classList.add('empty');
         td.append(cell instanceof Node ? cell : make('span', cell === null || cell === undefined ? none : cell, kinds[i] && kinds[i].includes('foreign') ? 'foreign' : ''));
         tr.append(td);
       });
@@ -74,9 +76,8 @@
   const drawSources = (s) => {
     const kind = { running: 'good', failing: 'bad', ended: 'warn', paused: 'warn' };
     const rows = s.sources.map((f) => {
-      const error = make('span');
-      if (f.last_error) error.append(make('span', f.last_error.message, 'foreign small'), ' ', make('span', '(' + since(f.last_error.at, s.now) + ')', 'quiet'));
-      else error.append(none);
+      let error = none;
+      if (f.last_error) (error = make('span')).append(make('span', f.last_error.message, 'foreign small'), ' ', make('span', '(' + since(f.last_error.at, s.now) + ')', 'quiet'));
       const q = f.queue, depth = q ? count(q.waiting) + ' wait, ' + count(q.in_flight) + ' taken' + (q.dead === null ? '' : ', ' + count(q.dead) + ' dead') : none;
       return [f.name, f.kind, badge(plain(f.state), kind[f.state] || ''), since(f.last_heard, s.now), depth, error];
     });
@@ -104,7 +105,7 @@
     const last = s.redrive.last;
     let said = '';
     if (!s.redrive.allowed) said = 'Sending again needs an admin token, and none is configured.';
-    else if (s.redrive.running_since) said = 'Being sent again since ' + since(s.redrive.running_since, s.now).replace(' ago', '') + ' …';
+    else if (s.redrive.running_since) said = 'Being sent again since ' + time(s.redrive.running_since) + ' …';
     else if (last && last.error) said = 'The last redrive failed ' + since(last.ended, s.now) + ': ' + last.error;
     else if (last && last.redriven) said = 'Last redrive ' + since(last.ended, s.now) + ': ' + result(last.redriven);
     if (byId('redrive-state').textContent !== said) byId('redrive-state').textContent = said;
@@ -118,7 +119,7 @@
       const state = make('span');
       state.append(badge(left, kind[t.warning] || ''));
       if (t.refused) state.append(' ', badge('refused', 'bad'));
-      return [t.name, t.from, state, t.expires];
+      return [t.name, t.from, state, time(t.expires)];
     });
     show('tokens', rows.length ? table(['token', 'from', 'state', 'expires'], rows, ['foreign', 'foreign', '', '']) : words('No token.'));
     const l = s.ledger, row = make('p');
@@ -159,12 +160,13 @@
   const ask = async (path, how) => {
     const stop = new AbortController(), late = setTimeout(() => stop.abort(), how.patience || PATIENCE);
     try {
-      return await fetch(path, { ...how, signal: stop.signal, cache: 'no-store', redirect: 'error', credentials: 'same-origin', referrerPolicy: 'no-referrer' });
+      // Of the origin: a page that was opened with a login in its address has one in its base.
+      return await fetch(location.origin + path, { ...how, signal: stop.signal, cache: 'no-store', redirect: 'error', credentials: 'same-origin', referrerPolicy: 'no-referrer' });
     } finally { clearTimeout(late); }
   };
   const lost = (why) => {
     document.body.classList.toggle('stale', lastGood !== null);
-    const from = lastGood ? 'What is below is of ' + lastGood.toISOString().slice(0, 19).replace('T', ' ') + ' UTC.' : 'Nothing is known yet.';
+    const from = lastGood ? 'What is below is of ' + time(lastGood) + '.' : 'Nothing is known yet.';
     alarm('lost', 'The daemon does not answer: ' + why + '. ' + from);
     const state = byId('state');
     state.textContent = 'no answer';

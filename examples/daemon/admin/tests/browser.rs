@@ -65,6 +65,7 @@ async fn the_page_shows_the_status_as_text_and_redrives() {
             }
             "" => assert_eq!(text, value.as_str().unwrap(), "{path}"),
             "rate" => assert_eq!(text.replace('\u{202f}', ""), "1235", "{path}"),
+            "atmost" => assert!(text.starts_with("≤ "), "{path}: {text}"),
             "age" | "bytes" => assert!(
                 text.starts_with(|c: char| c.is_ascii_digit()),
                 "{path}: {text}"
@@ -215,11 +216,20 @@ async fn a_page_of_another_origin_gets_nothing_through_the_browser() {
     let Some(browser) = browser().await else {
         return;
     };
-    let (served, other) = (on_loopback().await, on_loopback().await);
-    // Another port is another origin (and the same site).
-    browser
-        .open(&format!("http://{}/healthz", other.admin.address))
-        .await;
+    let served = on_loopback().await;
+    // A page that may do what it likes, on another port: another origin, the same site.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let foreign = listener.local_addr().unwrap();
+    let page = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = [0; 4096];
+            let _ = stream.read(&mut head).await;
+            let answer = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\
+                Connection: close\r\n\r\nhi";
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    browser.open(&format!("http://{foreign}/")).await;
     let target = served.admin.address;
     for call in [
         format!("fetch('http://{target}/status')"),
@@ -237,6 +247,39 @@ async fn a_page_of_another_origin_gets_nothing_through_the_browser() {
         let got = got.as_str().unwrap();
         assert!(got == "refused" || got == "read:", "{call}: {got}");
     }
+    assert!(lock(&served.board.asked).is_empty());
+    // It could have read what allows it, so that it was we who refused.
+    let own = "return fetch('/').then((a) => a.text())";
+    assert_eq!(browser.run(own).await, "hi");
+    page.abort();
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn a_browser_gets_in_from_elsewhere_by_its_login() {
+    let Some(browser) = browser().await else {
+        return;
+    };
+    let served = on_every_address().await;
+    let port = served.admin.address.port();
+    browser.open(&format!("http://127.0.0.1:{port}/")).await;
+    let text = browser.run("return document.body.innerText").await;
+    assert!(!text.as_str().unwrap().contains("ctforward"), "{text}");
+    // As a person would at the browser's own question.
+    browser
+        .open(&format!("http://ctforward:{TOKEN}@127.0.0.1:{port}/"))
+        .await;
+    browser
+        .until("!document.body.classList.contains('waiting')")
+        .await;
+    let state = browser
+        .run("return document.getElementById('state').textContent")
+        .await;
+    assert_eq!(state, "ready");
+    // The login alone does nothing.
+    let script =
+        "return fetch(location.origin + '/redrive', {method: 'POST'}).then((a) => a.status)";
+    assert_eq!(browser.run(script).await, 401);
     assert!(lock(&served.board.asked).is_empty());
     browser.close().await;
 }

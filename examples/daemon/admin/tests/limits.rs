@@ -1,3 +1,9 @@
+use std::io::Write as _;
+
+use ctforward_core::sink::MemorySink;
+use ctforward_core::source::MemorySource;
+use ctforward_core::{ObjectId, Pipeline};
+
 use super::*;
 
 fn settings() -> AdminSettings {
@@ -129,4 +135,47 @@ async fn it_stops_when_told_and_frees_its_address() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     drop(idle);
+}
+
+/// A log file of 30 MB, in chunks that are all there at once.
+fn large() -> MemorySource {
+    let mut text = String::from("{\"Records\":[");
+    let mut noise = 1_u64;
+    for n in 0..60_000 {
+        let comma = if n > 0 { "," } else { "" };
+        text.push_str(&format!("{comma}{{\"eventID\":\"{n}\",\"pad\":\""));
+        for _ in 0..30 {
+            noise = noise
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            text.push_str(&format!("{noise:016x}"));
+        }
+        text.push_str("\"}");
+    }
+    text.push_str("]}");
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(text.as_bytes()).unwrap();
+    let key = "AWSLogs/111122223333/CloudTrail/eu-central-1/2026/03/01/\
+        111122223333_CloudTrail_eu-central-1_20260301T0000Z_abcdefghijklmnop.json.gz";
+    MemorySource::new([(ObjectId::new("logs", key), gzip.finish().unwrap().into())])
+}
+
+#[tokio::test]
+async fn health_is_answered_while_a_pipeline_reads_on_the_same_thread() {
+    let served = on_loopback().await;
+    let pipeline = Pipeline::builder(large(), MemorySink::new())
+        .build()
+        .unwrap();
+    let progress = pipeline.progress();
+    let run = tokio::spawn(pipeline.run(CancellationToken::new()));
+    let mut meanwhile = 0;
+    while !run.is_finished() {
+        let answer = get(&served, "/healthz").await;
+        assert_eq!(answer.status, 200);
+        let reading = progress.bytes_inflated() > 0 && progress.files_decided() == 0;
+        meanwhile += u32::from(reading);
+    }
+    let report = run.await.unwrap();
+    assert_eq!(report.records.accepted, 60_000, "{report:?}");
+    assert!(meanwhile > 2, "{meanwhile}");
 }
