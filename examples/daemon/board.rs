@@ -101,6 +101,7 @@ impl Desk {
             };
             if due {
                 self.ask_ledger().await;
+                self.parts.tokens.look().await;
                 warned.look(&self.parts.tokens.status(self.refused()));
             }
             self.look();
@@ -200,15 +201,6 @@ impl Desk {
 
     /// Whether a source handed over something, or looked and failed or found nothing.
     pub fn heard(&self) -> bool {
-        let heard = |source: &Watched| {
-            let seen = source.watch.status();
-            let own = match &source.detail {
-                Detail::Folder => false,
-                Detail::Bucket(stats) => stats.get().rounds > 0,
-                Detail::Queue(stats) => stats.get().receives > 0,
-            };
-            own || seen.looked.is_some() || seen.failures > 0 || seen.ended
-        };
         self.parts.sources.iter().any(heard)
     }
 
@@ -226,6 +218,17 @@ impl Desk {
             Err(reasons) => format!("{}; {sums}", reasons.join("; ")),
         }
     }
+}
+
+/// Whether a source answered anything yet.
+fn heard(source: &Watched) -> bool {
+    let seen = source.watch.status();
+    let own = match &source.detail {
+        Detail::Folder => false,
+        Detail::Bucket(stats) => stats.get().rounds > 0,
+        Detail::Queue(stats) => stats.get().receives > 0,
+    };
+    own || seen.looked.is_some() || seen.failures > 0 || seen.ended
 }
 
 /// How a source is, by what it says and what was seen of it.
@@ -254,6 +257,7 @@ fn status(source: &Watched, held_back: bool, stopping: bool, now: Timestamp) -> 
         () if stopping => SourceState::Stopping,
         () if failing => SourceState::Failing,
         () if held_back => SourceState::Paused,
+        () if !heard(source) => SourceState::Starting,
         () => SourceState::Running,
     };
     SourceStatus {

@@ -14,6 +14,10 @@ mod board;
 mod config;
 mod demo;
 #[path = "../cli/failure.rs"]
+#[allow(
+    dead_code,
+    reason = "not all that the command line needs is needed here"
+)]
 mod failure;
 mod keep;
 mod log;
@@ -107,6 +111,9 @@ async fn forward(settings: &Settings, parts: Parts) -> Result<ExitCode, Failure>
     let report = run::run(settings, parts, stop.clone(), |running| {
         if let Some(pages) = running.pages {
             tracing::info!("the pages are at http://{pages}/");
+        }
+        if let Some(metrics) = running.metrics {
+            tracing::info!("the metrics are at http://{metrics}/metrics");
         }
         listening = signals::listen(stop.clone(), running.tokens.clone(), drain);
         if listening.is_err() {

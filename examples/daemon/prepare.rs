@@ -10,13 +10,14 @@ use ctforward_visionone::{TokenProvider, VisionOneSink};
 use crate::admin::AdminSettings;
 use crate::config::{Place, Problems, RecordSettings, Settings, TokenPlace};
 use crate::rules_file;
+use crate::tokens::Tokens;
 
 /// Parts that are made of settings alone.
 pub struct Parts {
     pub sink: Arc<dyn Sink>,
     /// The endpoint's address as it may be shown.
     pub endpoint: String,
-    pub token: Arc<dyn TokenProvider>,
+    pub tokens: Arc<Tokens>,
     pub keys: KeyFilter,
     pub filter: Option<Arc<Filter>>,
     pub redaction: Option<Arc<Redaction>>,
@@ -25,9 +26,9 @@ pub struct Parts {
 
 /// Makes the parts, and says everything that is wrong with what the settings name.
 pub async fn parts(settings: &Settings, problems: &mut Problems) -> Option<Parts> {
-    let token = token(settings, problems).await;
-    let sink = match &token {
-        Some(token) => sink(settings, Arc::clone(token), problems),
+    let tokens = tokens(settings, problems).await;
+    let sink = match &tokens {
+        Some(tokens) => sink(settings, tokens.provider(), problems),
         None => None,
     };
     let (filter, redaction) = shape(settings, problems);
@@ -42,7 +43,7 @@ pub async fn parts(settings: &Settings, problems: &mut Problems) -> Option<Parts
     Some(Parts {
         endpoint: sink.endpoint().to_owned(),
         sink: Arc::new(sink),
-        token: token?,
+        tokens: tokens?,
         keys: keys(&settings.records),
         filter,
         redaction,
@@ -76,14 +77,27 @@ async fn readable(
     }
 }
 
-async fn token(settings: &Settings, problems: &mut Problems) -> Option<Arc<dyn TokenProvider>> {
-    readable(
-        &settings.endpoint.token,
-        "endpoint.token",
-        settings,
-        problems,
-    )
-    .await
+async fn tokens(settings: &Settings, problems: &mut Problems) -> Option<Arc<Tokens>> {
+    let endpoint = &settings.endpoint;
+    let current = readable(&endpoint.token, "endpoint.token", settings, problems).await;
+    let next = match &endpoint.next {
+        None => None,
+        Some(place) => {
+            // It may come later: it is read when it is needed.
+            let key = format!("endpoint.next_token_{}", place.key());
+            match place.provider() {
+                Ok(next) => Some((place.words(), next)),
+                Err(error) => {
+                    problems.add(settings.places.of(&key), &key, words(&error));
+                    None
+                }
+            }
+        }
+    };
+    Some(Arc::new(Tokens::new(
+        (endpoint.token.words(), current?),
+        next,
+    )))
 }
 
 fn sink(

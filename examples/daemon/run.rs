@@ -27,9 +27,9 @@ use crate::tokens::Tokens;
 
 /// What the daemon is, once it runs.
 pub struct Running {
-    pub board: Arc<Desk>,
-    /// Where the pages are.
+    /// Where the pages are, and the metrics where these are apart.
     pub pages: Option<SocketAddr>,
+    pub metrics: Option<SocketAddr>,
     pub tokens: Arc<Tokens>,
 }
 
@@ -92,10 +92,7 @@ pub async fn run(
     }
     let pipeline = builder.build()?;
 
-    let tokens = Arc::new(Tokens {
-        provider: parts.token,
-        from: settings.endpoint.token.words(),
-    });
+    let tokens = parts.tokens;
     let redriver = Redriver {
         quarantine: memory.quarantine.clone(),
         sink: Arc::clone(&parts.sink),
@@ -142,8 +139,8 @@ pub async fn run(
         }),
     ];
     running(&Running {
-        board: Arc::clone(&desk),
         pages: served.as_ref().map(|admin| admin.address),
+        metrics: served.as_ref().and_then(|admin| admin.metrics_address),
         tokens,
     });
 

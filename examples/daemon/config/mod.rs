@@ -15,7 +15,7 @@ use keys::{SECTIONS, SOURCE};
 pub use problem::{Place, Problems};
 pub use settings::{
     AwsSettings, Form, LogSettings, PaceSettings, RecordSettings, S3Settings, Settings, SourceKind,
-    SourceSettings, SqsSettings, TokenPlace,
+    SourceSettings, SqsSettings, TOKEN, TokenPlace,
 };
 
 /// More than a file of settings has.
