@@ -248,7 +248,7 @@ fn status(source: &Watched, held_back: bool, stopping: bool, now: Timestamp) -> 
     let failing = seen.failures > 0 || own.is_some();
     let at = seen.failing_since.unwrap_or(now);
     let error = seen.error.map(|message| (at, message)).or(own);
-    let heard = match &source.detail {
+    let listed = match &source.detail {
         Detail::Bucket(stats) => stats.get().last_round,
         _ => None,
     };
@@ -265,7 +265,7 @@ fn status(source: &Watched, held_back: bool, stopping: bool, now: Timestamp) -> 
         kind: source.kind.to_owned(),
         state,
         last_error: error.map(|(at, message)| LastError { at, message }),
-        last_heard: seen.looked.max(heard),
+        last_heard: seen.looked.max(listed),
         queue: None,
     }
 }

@@ -17,10 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The built program, with an environment of its own.
 fn program() -> Command {
-    let mut path = PathBuf::from(cli().get_program());
-    path.set_file_name(format!("daemon{}", std::env::consts::EXE_SUFFIX));
-    assert!(path.exists(), "{} is not built", path.display());
-    let mut command = Command::new(path);
+    let mut command = Command::new(example("daemon"));
     command
         .env_clear()
         .env("NO_PROXY", "127.0.0.1")
