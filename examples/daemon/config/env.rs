@@ -39,6 +39,7 @@ pub fn over(values: &mut Values, environment: &BTreeMap<String, String>, problem
         if let Some((section, key)) = found.next() {
             let section = section.clone();
             let full = format!("{section}.{}", key.name);
+            values.say(&section, key.name);
             if let Some(value) = of_text(key.kind, text, &place, &full, problems) {
                 values.set(&section, key.name, value, place);
             }

@@ -116,6 +116,7 @@ impl Reader<'_, '_> {
     }
 
     fn value(&mut self, section: &str, key: &Key, full: &str, value: &DeValue<'_>, place: Place) {
+        self.values.say(section, key.name);
         let kind = key.kind;
         let wrong = format!("must be {}", kind.allowed());
         let value = match (kind, value) {

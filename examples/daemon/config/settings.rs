@@ -330,7 +330,7 @@ fn sources(values: &Values, problems: &mut Problems) -> Vec<SourceSettings> {
     for (name, place) in &values.sources {
         let at = format!("source.{name}");
         let Some(kind) = values.text(&at, "type") else {
-            if !values.has(&at, "type") {
+            if !values.given(&at, "type") {
                 let what = format!("a source needs a type: {}", TYPES.join(", "));
                 problems.add(place.clone(), &at, what);
             }
@@ -368,7 +368,7 @@ fn source(
 ) -> Option<SourceKind> {
     let mut needed = |key: &str| {
         let set = values.has(at, key);
-        if !set {
+        if !values.given(at, key) {
             let what = format!("a source of type {kind} needs {key}");
             problems.add(place.clone(), &format!("{at}.{key}"), what);
         }
@@ -455,7 +455,7 @@ fn level(values: &Values, problems: &mut Problems) -> String {
 
 fn required(values: &Values, at: &str, key: &str, problems: &mut Problems) -> Option<String> {
     let text = values.text(at, key);
-    if text.is_none() && !values.has(at, key) {
+    if text.is_none() && !values.given(at, key) {
         problems.add(Place::File, &format!("{at}.{key}"), "is missing");
     }
     text

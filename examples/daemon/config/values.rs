@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use super::keys::Kind;
@@ -19,6 +19,8 @@ pub enum Value {
 #[derive(Debug, Default)]
 pub struct Values {
     map: BTreeMap<(String, String), (Value, Place)>,
+    /// Keys that something was said of, good or not.
+    given: BTreeSet<(String, String)>,
     /// The sources that the file names, and where.
     pub sources: BTreeMap<String, Place>,
 }
@@ -27,6 +29,16 @@ impl Values {
     pub fn set(&mut self, section: &str, key: &str, value: Value, place: Place) {
         let at = (section.to_owned(), key.to_owned());
         self.map.insert(at, (value, place));
+    }
+
+    /// Something is said of a key, whether or not it can be meant.
+    pub fn say(&mut self, section: &str, key: &str) {
+        self.given.insert((section.to_owned(), key.to_owned()));
+    }
+
+    /// Whether something is said of a key: then it is not missing.
+    pub fn given(&self, section: &str, key: &str) -> bool {
+        self.given.contains(&(section.to_owned(), key.to_owned()))
     }
 
     /// Where a key is set; in the file where it is not.
