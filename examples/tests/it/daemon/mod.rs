@@ -50,10 +50,15 @@ impl Place {
 
     /// Writes the token's file.
     fn token(&self, token: &str) {
+        self.secret("token", token);
+    }
+
+    /// Writes a file that others cannot read.
+    fn secret(&self, name: &str, secret: &str) {
         use std::os::unix::fs::PermissionsExt as _;
-        std::fs::write(self.path("token"), token).unwrap();
+        std::fs::write(self.path(name), secret).unwrap();
         let owner = std::fs::Permissions::from_mode(0o600);
-        std::fs::set_permissions(self.path("token"), owner).unwrap();
+        std::fs::set_permissions(self.path(name), owner).unwrap();
     }
 
     /// Writes settings: what is always needed, and `more`.
@@ -130,18 +135,19 @@ impl Daemon {
         }
     }
 
-    /// A page's status and body.
-    async fn page(&self, path: &str) -> (u16, String) {
+    /// Where the pages are.
+    fn base(&self) -> String {
         let log = self.log();
         let base = log.split("the pages are at ").nth(1).unwrap();
-        let base = base
-            .split(['\n', '"'])
-            .next()
-            .unwrap()
-            .trim_end_matches('/')
-            .to_owned();
+        let base = base.split(['\n', '"']).next().unwrap();
+        base.trim_end_matches('/').to_owned()
+    }
+
+    /// A page's status and body.
+    async fn page(&self, path: &str) -> (u16, String) {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let answer = client.get(format!("{base}{path}")).send().await.unwrap();
+        let url = format!("{}{path}", self.base());
+        let answer = client.get(url).send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
 

@@ -52,3 +52,35 @@ async fn told_to_it_reads_the_token_again_before_anything_is_refused() {
     assert_eq!(standin.counts().refused, 0);
     assert_eq!(daemon.stop().await.0, 0);
 }
+
+#[tokio::test]
+async fn a_second_token_takes_over_without_a_pause() {
+    let place = Place::new();
+    place.token("an-old-token");
+    place.secret("next", TOKEN);
+    let standin = standin().await;
+    let settings = place.settings(&standin.endpoint(), "");
+    let at = place.folder.path().display();
+    let text = std::fs::read_to_string(&settings).unwrap();
+    let text = text.replace(
+        "[keep]\n",
+        &format!("next_token_file = \"{at}/next\"\n[keep]\n"),
+    );
+    std::fs::write(&settings, text).unwrap();
+    let daemon = Daemon::start(&settings).await;
+    let expected = place.put("logs", 1, &["A"]);
+    daemon
+        .until("forwarded", || async { standin.counts().lines == 1 })
+        .await;
+    assert_eq!(received(&standin), expected);
+    // It was never held back: one refusal, and the other token.
+    assert_eq!(daemon.page("/readyz").await.0, 200);
+    daemon
+        .until("seen", || async {
+            let status = daemon.status().await;
+            let tokens = &status["tokens"];
+            tokens[0]["refused"] == true && tokens[1]["refused"] == false
+        })
+        .await;
+    assert_eq!(daemon.stop().await.0, 0);
+}

@@ -151,3 +151,51 @@ async fn the_log_is_json_where_that_is_asked_for() {
         );
     }
 }
+
+#[tokio::test]
+async fn what_was_refused_is_sent_again_at_the_push_of_a_button() {
+    let place = Place::new();
+    // The second request is refused, and no other.
+    let faults = Faults::new().with("400:after=1,for=1".parse().unwrap());
+    let standin = start(StandIn::builder().faults(faults)).await;
+    let settings = place.settings(&standin.endpoint(), "");
+    let admin = "an-admin-token-of-good-length";
+    place.secret("admin-token", admin);
+    let at = place.folder.path().display().to_string();
+    let text = std::fs::read_to_string(&settings).unwrap();
+    let with = format!("[admin]\ntoken_file = \"{at}/admin-token\"\n");
+    std::fs::write(&settings, text.replace("[admin]\n", &with)).unwrap();
+    let daemon = Daemon::start(&settings).await;
+    let mut expected = place.put("logs", 1, &["A"]);
+    daemon
+        .until("one", || async { standin.counts().lines == 1 })
+        .await;
+    expected.extend(place.put("logs", 2, &["B"]));
+    daemon.until_log("something was put in quarantine").await;
+    daemon
+        .until("finished", || async {
+            daemon.status().await["totals"]["records"]["quarantined"] == 1
+        })
+        .await;
+
+    let redrive = |token: Option<&'static str>| {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let mut request = client.post(format!("{}/redrive", daemon.base()));
+        if let Some(token) = token {
+            request = request.header("X-Ctforward-Admin", token);
+        }
+        request.send()
+    };
+    assert_eq!(redrive(None).await.unwrap().status().as_u16(), 401);
+    assert_eq!(standin.counts().lines, 1);
+    let answer = redrive(Some(admin)).await.unwrap();
+    let (status, body) = (answer.status().as_u16(), answer.text().await.unwrap());
+    assert_eq!(status, 200, "{body}");
+    let redriven: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(redriven["redriven"]["accepted"], 1, "{body}");
+    assert_eq!(redriven["redriven"]["remaining"], 0, "{body}");
+    let (status, log) = daemon.stop().await;
+    assert_eq!(status, 0, "{log}");
+    assert!(!log.contains(admin), "{log}");
+    assert_eq!(received(&standin), sorted(expected));
+}
