@@ -11,6 +11,8 @@ mod facts;
 pub mod notification;
 #[cfg(feature = "s3")]
 pub mod s3;
+#[cfg(feature = "secretsmanager")]
+pub mod secretsmanager;
 #[cfg(feature = "s3")]
 mod shell;
 

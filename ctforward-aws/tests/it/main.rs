@@ -12,6 +12,8 @@ mod listing;
 mod queue;
 mod real;
 mod rounds;
+#[cfg(feature = "secretsmanager")]
+mod secrets;
 mod server;
 
 use std::time::Duration;
