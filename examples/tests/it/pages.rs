@@ -130,6 +130,17 @@ async fn the_page_of_the_built_daemon_shows_its_status_and_redrives() {
     }
     assert_eq!(said["balanced"], true, "{said}");
 
+    // The records are of March, which is beyond what is told apart.
+    assert_eq!(
+        browser
+            .run(&format!(
+                "return {}",
+                shows("freshness.p50_seconds", "> 30\u{a0}days")
+            ))
+            .await,
+        true
+    );
+
     // The folder's name is text.
     let text = browser.run("return document.body.innerText").await;
     let text = text.as_str().unwrap();
