@@ -15,6 +15,8 @@ mod day;
 mod forward;
 #[cfg(unix)]
 mod kill;
+#[cfg(unix)]
+mod pages;
 mod plan;
 mod quarantine;
 mod rules;

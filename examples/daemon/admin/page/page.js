@@ -139,7 +139,9 @@
   const draw = (s) => {
     for (const node of document.querySelectorAll('[data-path]')) {
       const value = pick(s, node.dataset.path), as = node.dataset.as;
-      node.textContent = value === null || value === undefined ? none : as ? write[as](value) : String(value);
+      // A quantile that is absent although there are records lies beyond the last bucket.
+      const beyond = as === 'atmost' && s.freshness.records > 0 ? '> 30\u00a0days' : none;
+      node.textContent = value === null || value === undefined ? beyond : as ? write[as](value) : String(value);
     }
     const state = byId('state');
     state.textContent = s.ready ? 'ready' : 'not ready';
