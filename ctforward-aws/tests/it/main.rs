@@ -12,9 +12,9 @@ mod notify;
 #[cfg(feature = "sqs")]
 mod queue;
 mod real;
+mod rounds;
 #[cfg(feature = "secretsmanager")]
 mod secrets;
-mod rounds;
 mod server;
 
 use std::time::Duration;

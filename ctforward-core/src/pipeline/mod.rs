@@ -20,6 +20,7 @@ mod prepare;
 mod report;
 mod run;
 mod track;
+mod watch;
 mod water;
 mod worker;
 
@@ -50,6 +51,9 @@ pub use report::{ByteCounts, End, FileCounts, Progress, Report};
 
 use batcher::Batcher;
 use run::{Run, RunState};
+
+pub(crate) use run::unharmed;
+pub use watch::Watch;
 
 /// Takes log files from a [`Source`] and hands every record to a [`Sink`].
 ///
@@ -121,6 +125,12 @@ impl Pipeline {
     #[must_use]
     pub fn pacer(&self) -> Pacer {
         self.run.pacer.clone()
+    }
+
+    /// The books of the run, to be looked at while it runs.
+    #[must_use]
+    pub fn watch(&self) -> Watch {
+        Watch::of(&self.run)
     }
 
     /// How far the pipeline is, to be looked at while it runs.

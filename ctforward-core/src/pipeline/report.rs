@@ -66,14 +66,17 @@ pub enum End {
     Stopped,
     /// It could not go on.
     Failed(Error),
+    /// It goes on: the report is one of the meantime.
+    Running,
 }
 
-/// `"exhausted"`, `"stopped"` or `"failed: "` and the error.
+/// `"exhausted"`, `"stopped"`, `"running"`, or `"failed: "` and the error.
 impl Serialize for End {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Exhausted => serializer.serialize_str("exhausted"),
             Self::Stopped => serializer.serialize_str("stopped"),
+            Self::Running => serializer.serialize_str("running"),
             Self::Failed(error) => serializer.collect_str(&format_args!("failed: {error}")),
         }
     }

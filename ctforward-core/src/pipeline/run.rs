@@ -95,7 +95,7 @@ pub(super) struct RunState {
 
 /// Does the work, and makes an error of its panic: what is written by an embedder
 /// (a stage, a redactor, a sink) must not take a file's receipt with it.
-pub(super) async fn unharmed<T>(work: impl Future<Output = T>) -> Result<T> {
+pub(crate) async fn unharmed<T>(work: impl Future<Output = T>) -> Result<T> {
     let mut work = std::pin::pin!(work);
     std::future::poll_fn(|context| {
         let polled = AssertUnwindSafe(|| work.as_mut().poll(context));

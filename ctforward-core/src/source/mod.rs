@@ -3,6 +3,8 @@
 mod chain;
 mod directory;
 mod memory;
+mod merge;
+mod repeat;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,6 +20,8 @@ use crate::object::{Object, ObjectId};
 pub use chain::Chain;
 pub use directory::DirectorySource;
 pub use memory::{MemorySource, Receipts};
+pub use merge::{Merge, SourceStatus, SourceWatch};
+pub use repeat::Repeat;
 
 /// A stream of log files, each with a receipt that says what became of it.
 ///

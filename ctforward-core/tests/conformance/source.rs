@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ctforward_core::source::{Chain, DirectorySource, MemorySource, Receipts};
+use ctforward_core::source::{
+    Chain, DirectorySource, MemorySource, Merge, Receipts, Repeat, SourceWatch,
+};
 use ctforward_core::testing::{self, Findings};
 use ctforward_core::{
     Chunks, Error, Intake, LogFile, Object, ObjectId, Open, Opened, Receipt, Result, Source,
@@ -62,6 +64,86 @@ async fn a_chain_conforms() {
         Chain::new(sources.map(|files| Box::new(MemorySource::new(files)) as Box<dyn Source>))
     };
     testing::source::check(make, &files()).await.assert();
+}
+
+/// Two sources of the files, and one that has none, side by side.
+fn merged() -> (Merge, Vec<Receipts>) {
+    let mut parts = files();
+    let last = parts.split_off(4);
+    let mut receipts = Vec::new();
+    let sources = [parts, Vec::new(), last].map(|files| {
+        let source = MemorySource::new(files);
+        receipts.push(source.receipts());
+        (SourceWatch::new("m"), Box::new(source) as Box<dyn Source>)
+    });
+    (Merge::new(sources), receipts)
+}
+
+#[tokio::test]
+async fn a_merge_conforms_and_so_do_its_receipts() {
+    testing::source::check(async || merged().0, &files())
+        .await
+        .assert();
+    let all = async |receipts: &Vec<Receipts>| {
+        let mut all = testing::source::Told::default();
+        for told in receipts.iter().map(told) {
+            all.accepted.extend(told.accepted);
+            all.released.extend(told.released);
+        }
+        all
+    };
+    testing::source::check_receipts(async || merged(), all)
+        .await
+        .assert();
+}
+
+/// Of what is repeated the first round, which is a source with an end.
+struct FirstRound {
+    source: Repeat,
+    watch: SourceWatch,
+}
+
+#[async_trait]
+impl Source for FirstRound {
+    async fn next(&mut self) -> Result<Option<Intake>> {
+        if self.watch.status().looked.is_some() {
+            return Ok(None);
+        }
+        // Behind its end the round waits for the next one, and is asked no longer.
+        loop {
+            let asked = tokio::time::timeout(Duration::from_millis(20), self.source.next());
+            if let Ok(next) = asked.await {
+                return next;
+            }
+            if self.watch.status().looked.is_some() {
+                return Ok(None);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_receipts_of_what_is_repeated_conform() {
+    let make = async || {
+        let source = MemorySource::new(files());
+        let (receipts, watch) = (source.receipts(), SourceWatch::new("r"));
+        let mut source = Some(source);
+        let hour = Duration::from_secs(3600);
+        let repeat = Repeat::new(hour, move || {
+            let source = source
+                .take()
+                .map(|source| Box::new(source) as Box<dyn Source>);
+            async move { source.ok_or_else(|| Error::new(ctforward_core::ErrorKind::Other, "t", "")) }
+        });
+        let source = repeat.watch(watch.clone());
+        (FirstRound { source, watch }, receipts)
+    };
+    testing::source::check_receipts(make, async |receipts: &Receipts| told(receipts))
+        .await
+        .assert();
+    testing::source::check(async || make().await.0, &files())
+        .await
+        .assert();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

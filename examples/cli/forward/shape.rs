@@ -1,14 +1,11 @@
 //! What is sent of the records: rules, redaction, duplicates.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use ctforward_core::duplicates::Duplicates;
 use ctforward_core::pipeline::PipelineBuilder;
 use ctforward_core::stage::{Filter, Problems, Redaction, RedactionKey, Rule, Rules};
-use ctforward_core::text::printable;
 
 use super::keep::Memory;
 use crate::args::ShapeArgs;
@@ -16,9 +13,6 @@ use crate::failure::Failure;
 use crate::rules::load;
 use crate::sources::Place;
 use crate::times;
-
-/// A key is read up to here; a longer file is no key.
-const MOST: u64 = 64 * 1024;
 
 /// Rules and redaction, compiled once.
 pub struct Shape {
@@ -59,7 +53,8 @@ impl Shape {
         match rules.redact() {
             Some(settings) => {
                 let named = settings.hmac_key_file().map(Path::new);
-                let key = key_file.or(named).map(key).transpose()?;
+                let key = key_file.or(named).map(RedactionKey::read).transpose();
+                let key = key.map_err(|error| Failure::usage(error.message().to_owned()))?;
                 shape.redaction = Some(Arc::new(settings.build(key).map_err(wrong)?));
             }
             None if key_file.is_some() => {
@@ -121,32 +116,4 @@ fn own_calls(role: &str, places: &[Place]) -> Result<Filter, Failure> {
     rules
         .compile()
         .map_err(|problems| Failure::usage(problems.to_string()))
-}
-
-/// The key of hashes that stand for redacted values, from a file of its own.
-fn key(path: &Path) -> Result<RedactionKey, Failure> {
-    let name = printable(&path.to_string_lossy()).into_owned();
-    let wrong = |what: String| Failure::usage(format!("{name}: {what}"));
-    let file = File::open(path).map_err(|error| wrong(error.to_string()))?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        let mode = file
-            .metadata()
-            .map_err(|error| wrong(error.to_string()))?
-            .permissions()
-            .mode();
-        if mode & 0o077 != 0 {
-            return Err(wrong(
-                "others can read the key of the redaction; chmod 600 it".to_owned(),
-            ));
-        }
-    }
-    let mut bytes = Vec::new();
-    file.take(MOST)
-        .read_to_end(&mut bytes)
-        .map_err(|error| wrong(error.to_string()))?;
-    // Editors and echo end a file with a line feed that is no part of the key.
-    let key = bytes.trim_ascii_end();
-    RedactionKey::new(key).map_err(|error| wrong(error.message().to_owned()))
 }

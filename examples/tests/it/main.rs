@@ -10,12 +10,16 @@
 mod bad_input;
 mod catch_up;
 mod corpus;
+#[cfg(unix)]
+mod daemon;
 mod day;
 mod doctor;
 mod forward;
 #[cfg(unix)]
 mod kill;
 mod permissions;
+#[cfg(unix)]
+mod pages;
 mod plan;
 mod quarantine;
 mod rules;

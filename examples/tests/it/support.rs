@@ -44,18 +44,24 @@ impl From<Output> for Ran {
     }
 }
 
-/// The built program, with an environment of its own.
-pub fn cli() -> Command {
+/// Where a program was built.
+pub fn example(name: &str) -> PathBuf {
     let mut path = std::env::current_exe().unwrap();
     path.pop();
     path.pop();
     path.push("examples");
-    path.push(format!("cli{}", std::env::consts::EXE_SUFFIX));
+    path.push(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     assert!(
         path.exists(),
-        "{} is not built: run `cargo test --workspace`, or `cargo build --example cli` first",
+        "{} is not built: run `cargo test --workspace`, or `cargo build --example {name}` first",
         path.display()
     );
+    path
+}
+
+/// The built program, with an environment of its own.
+pub fn cli() -> Command {
+    let path = example("cli");
     let mut command = Command::new(path);
     command
         .env_clear()

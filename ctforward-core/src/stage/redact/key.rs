@@ -1,10 +1,14 @@
 //! The key of keyed hashes.
 
 use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use crate::text::printable;
 use crate::{Error, ErrorKind};
 
 /// The shortest key, in bytes.
@@ -12,6 +16,9 @@ const SHORTEST: usize = 16;
 
 /// The longest key, in bytes.
 const LONGEST: usize = 4096;
+
+/// A file is read up to here; a longer one holds no key.
+const MOST_READ: u64 = 64 * 1024;
 
 /// Hexadecimal digits of a hash: 128 bits.
 const DIGITS: usize = 32;
@@ -43,6 +50,39 @@ impl RedactionKey {
         }
         let mac = Hmac::new_from_slice(bytes).map_err(|_| wrong("not usable"))?;
         Ok(Self { mac })
+    }
+
+    /// The key in a file: all of it, without white space at its end, which editors add.
+    ///
+    /// # Errors
+    /// [`Config`](ErrorKind::Config) where the file cannot be read, others than its
+    /// owner may read or write it, or it holds no usable key. The error names the file
+    /// and shows nothing of the key.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let name = printable(&path.to_string_lossy()).into_owned();
+        let wrong = |what: String| {
+            Error::new(
+                ErrorKind::Config,
+                "redaction key",
+                format!("{name}: {what}"),
+            )
+        };
+        let file = File::open(path).map_err(|error| wrong(error.to_string()))?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let metadata = file.metadata().map_err(|error| wrong(error.to_string()))?;
+            if metadata.permissions().mode() & 0o077 != 0 {
+                let what = "others can read the key of the redaction; chmod 600 it";
+                return Err(wrong(what.to_owned()));
+            }
+        }
+        let mut bytes = Vec::new();
+        file.take(MOST_READ)
+            .read_to_end(&mut bytes)
+            .map_err(|error| wrong(error.to_string()))?;
+        Self::new(bytes.trim_ascii_end()).map_err(|error| wrong(error.message().to_owned()))
     }
 
     /// What stands for `value`: `hmac:` and 32 hexadecimal digits.

@@ -1,0 +1,233 @@
+//! The daemon at work.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ctforward_core::deliver::{Denied, PacePolicy, RetryPolicy};
+use ctforward_core::duplicates::Duplicates;
+use ctforward_core::ledger::Known;
+use ctforward_core::pipeline::{End, PipelineLimits};
+use ctforward_core::read::ReadLimits;
+use ctforward_core::{Pipeline, Report};
+use tokio_util::sync::CancellationToken;
+
+use crate::admin;
+use crate::board::{self, Desk};
+use crate::config::Settings;
+use crate::failure::{Failure, chain};
+use crate::keep::{Health, Memory, Noted};
+use crate::prepare::Parts;
+use crate::redrive::Redriver;
+use crate::sources::{self, FIRST_ANSWER, Sources};
+use crate::status::Board as _;
+use crate::systemd;
+use crate::tokens::Tokens;
+
+/// What the daemon is, once it runs.
+pub struct Running {
+    /// Where the pages are, and the metrics where these are apart.
+    pub pages: Option<SocketAddr>,
+    pub metrics: Option<SocketAddr>,
+    pub tokens: Arc<Tokens>,
+}
+
+/// Runs until `stop` is cancelled, or the daemon cannot go on. `running` hears of it
+/// once everything is set up.
+///
+/// # Errors
+/// What kept it from beginning.
+pub async fn run(
+    settings: &Settings,
+    parts: Parts,
+    stop: CancellationToken,
+    running: impl FnOnce(&Running),
+) -> Result<Report, Failure> {
+    let metrics = admin::metrics::install()?;
+    let memory = Memory::open(settings).await?;
+    let known: Arc<dyn Known> = Arc::clone(&memory.known) as _;
+    let Sources {
+        merge,
+        watched,
+        readers,
+    } = sources::open(&settings.sources, &settings.pace, &known).await?;
+    let (ledger, kept) = (Arc::new(Health::default()), Arc::new(Health::default()));
+    let limits = limits(settings);
+    let records = &settings.records;
+    let read_limits = ReadLimits::default()
+        .with_record_bytes(records.max_record_bytes)
+        .with_inflated_bytes(records.max_inflated_bytes);
+    let mut builder = Pipeline::builder(merge, Arc::clone(&parts.sink))
+        .keys(parts.keys.clone())
+        .limits(limits)
+        .read_limits(read_limits.clone())
+        .ledger(Noted {
+            inner: Arc::clone(&memory.ledger),
+            health: Arc::clone(&ledger),
+        })
+        .quarantine(Noted {
+            inner: memory.quarantine.clone(),
+            health: Arc::clone(&kept),
+        })
+        .file_hashes(settings.keep.file_sha256)
+        .pace(pace(settings))
+        // What cannot be sent is held, or given back; never given up.
+        .retry(RetryPolicy::default().with_give_up_after(None));
+    if let Some(bytes) = settings.keep.copy_unreadable {
+        builder = builder.copy_unreadable(bytes);
+    }
+    if let Some(filter) = &parts.filter {
+        builder = builder.stage(Arc::clone(filter));
+    }
+    if let Some(redaction) = &parts.redaction {
+        builder = builder.redactor(Arc::clone(redaction));
+    }
+    if records.deduplicate {
+        let duplicates = Duplicates::new()
+            .with_most(records.dedup_records)
+            .with_age(records.dedup_age)
+            .with_store(Arc::clone(&memory.ledger));
+        builder = builder.duplicates(duplicates);
+    }
+    let pipeline = builder.build()?;
+
+    let tokens = parts.tokens;
+    let redriver = Redriver {
+        quarantine: memory.quarantine.clone(),
+        sink: Arc::clone(&parts.sink),
+        pacer: pipeline.pacer(),
+        readers: Arc::new(readers),
+        redaction: parts.redaction,
+        limits,
+        read_limits,
+        max_record_bytes: records.max_record_bytes,
+        stop: stop.clone(),
+        turn: tokio::sync::Mutex::new(()),
+    };
+    let desk = Desk::new(board::Parts {
+        watch: pipeline.watch(),
+        progress: pipeline.progress(),
+        pacer: pipeline.pacer(),
+        endpoint: parts.endpoint,
+        sources: watched,
+        tokens: Arc::clone(&tokens),
+        ledger,
+        ledger_path: memory.ledger.path().to_owned(),
+        kept,
+        quarantine: memory.quarantine.clone(),
+        redriver,
+        stop: stop.clone(),
+    });
+    let pages = CancellationToken::new();
+    let served = match parts.admin {
+        None => None,
+        Some(admin) => {
+            let board = Arc::clone(&desk);
+            Some(admin::serve(admin, board, metrics.clone(), pages.clone()).await?)
+        }
+    };
+    let keepers = [
+        tokio::spawn(Arc::clone(&desk).keep()),
+        tokio::spawn(tell(Arc::clone(&desk), stop.clone())),
+        tokio::spawn(systemd::watchdog(pages.clone())),
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                metrics.run_upkeep();
+            }
+        }),
+    ];
+    running(&Running {
+        pages: served.as_ref().map(|admin| admin.address),
+        metrics: served.as_ref().and_then(|admin| admin.metrics_address),
+        tokens,
+    });
+
+    let report = pipeline.run(stop.clone()).await;
+    // Whatever ended it, a redrive ends too, and then the pages.
+    stop.cancel();
+    pages.cancel();
+    if let Some(served) = served {
+        served.stopped().await;
+    }
+    for keeper in keepers {
+        keeper.abort();
+        let _ = keeper.await;
+    }
+    drop(desk);
+    memory.close().await;
+    Ok(report)
+}
+
+fn limits(settings: &Settings) -> PipelineLimits {
+    let mut limits = PipelineLimits::default();
+    let concurrency = settings.pace.concurrency;
+    limits.files_reading = concurrency;
+    limits.deliveries = concurrency;
+    limits.linger = settings.pace.linger;
+    limits.drain = settings.drain;
+    // Files held back, batches under way, one that is open and one that waits.
+    let least = settings
+        .endpoint
+        .request_bytes
+        .saturating_mul(2 * concurrency + 2);
+    limits.bytes_held = limits.bytes_held.max(least);
+    limits
+}
+
+fn pace(settings: &Settings) -> PacePolicy {
+    let pace = &settings.pace;
+    PacePolicy::default()
+        .with_ceiling(pace.concurrency)
+        .with_bytes_per_second(pace.bytes_per_second)
+        .with_requests_per_second(pace.requests_per_second)
+        .with_denied(Denied::Probe(pace.probe))
+}
+
+/// Tells the service manager: ready once a source was heard, or nothing was heard of
+/// any for a while; and then how it goes.
+async fn tell(desk: Arc<Desk>, stop: CancellationToken) {
+    let began = tokio::time::Instant::now();
+    while !desk.heard() && began.elapsed() < FIRST_ANSWER {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    systemd::ready();
+    tracing::info!("ready");
+    let mut bad = false;
+    loop {
+        systemd::status(&desk.line());
+        let ready = desk.ready();
+        match &ready {
+            Err(reasons) if !bad => tracing::error!(reasons = %reasons.join("; "), "not ready"),
+            Ok(()) if bad => tracing::info!("ready again"),
+            _ => {}
+        }
+        bad = ready.is_err();
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(Duration::from_secs(5)) => {}
+        }
+    }
+}
+
+/// Says how it ended, and finds the exit status: 0 stopped in good order, 1 it could
+/// not go on.
+pub fn conclude(report: &Report) -> ExitCode {
+    let (files, records) = (&report.files, &report.records);
+    tracing::info!(
+        files_delivered = files.delivered,
+        files_quarantined = files.quarantined,
+        files_given_back = files.failed,
+        records_accepted = records.accepted,
+        records_quarantined = records.quarantined,
+        "ended"
+    );
+    match &report.end {
+        End::Failed(error) => {
+            tracing::error!(error = %chain(error), "the daemon cannot go on");
+            ExitCode::from(1)
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}

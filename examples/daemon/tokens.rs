@@ -1,0 +1,159 @@
+//! Where the tokens come from, and how long they last.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ctforward_core::{Error, ErrorKind, Result};
+use ctforward_visionone::{Expiry, TokenEnv, TokenFile, TokenPair, TokenProvider, Which};
+use jiff::Timestamp;
+
+use crate::config::TokenPlace;
+use crate::status::{TokenStatus, TokenWarning};
+
+impl TokenPlace {
+    /// What hands out the token that is there; nothing is read yet.
+    pub fn provider(&self) -> Result<Arc<dyn TokenProvider>> {
+        Ok(match self {
+            Self::File(path) => Arc::new(TokenFile::new(path)),
+            Self::Variable(name) => Arc::new(TokenEnv::new(name)),
+            Self::Secret(_) => {
+                let message = "secrets of Secrets Manager cannot be read by this build";
+                return Err(Error::new(ErrorKind::Config, "token", message));
+            }
+        })
+    }
+
+    /// Where it is, in words.
+    pub fn words(&self) -> String {
+        match self {
+            Self::File(path) => format!("file {}", path.display()),
+            Self::Variable(name) => format!("environment variable {name}"),
+            Self::Secret(name) => format!("secret {name}"),
+        }
+    }
+
+    /// The end of the key that names such a place.
+    pub fn key(&self) -> &'static str {
+        match self {
+            Self::File(_) => "file",
+            Self::Variable(_) => "env",
+            Self::Secret(_) => "secret",
+        }
+    }
+}
+
+/// The endpoint's token, and the one that follows; shared by what sends and what shows.
+pub struct Tokens {
+    tokens: Vec<One>,
+    /// Where there are two.
+    pair: Option<Arc<TokenPair>>,
+}
+
+struct One {
+    which: Which,
+    from: String,
+    provider: Arc<dyn TokenProvider>,
+    expiry: Mutex<Expiry>,
+}
+
+impl Tokens {
+    /// A token, and the one that follows, if there is one; each with where it is.
+    pub fn new(
+        current: (String, Arc<dyn TokenProvider>),
+        next: Option<(String, Arc<dyn TokenProvider>)>,
+    ) -> Self {
+        let pair = next.as_ref().map(|(_, next)| {
+            let pair = TokenPair::new(Arc::clone(&current.1), Arc::clone(next));
+            Arc::new(pair)
+        });
+        let both = [(Which::Current, Some(current)), (Which::Next, next)];
+        let one = |(which, token): (_, Option<(String, _)>)| {
+            let (from, provider) = token?;
+            Some(One {
+                which,
+                from,
+                provider,
+                expiry: Mutex::new(Expiry::Unknown),
+            })
+        };
+        Self {
+            tokens: both.into_iter().filter_map(one).collect(),
+            pair,
+        }
+    }
+
+    /// What the endpoint's sink asks for its token.
+    pub fn provider(&self) -> Arc<dyn TokenProvider> {
+        match (&self.pair, self.tokens.first()) {
+            (Some(pair), _) => Arc::clone(pair) as _,
+            (None, Some(one)) => Arc::clone(&one.provider),
+            (None, None) => Arc::new(TokenEnv::new(crate::config::TOKEN)),
+        }
+    }
+
+    /// How the tokens are; `refused` where the endpoint takes none.
+    pub fn status(&self, refused: bool) -> Vec<TokenStatus> {
+        let now = Timestamp::now();
+        let status = |one: &One| {
+            let expiry = *one.expiry.lock().unwrap_or_else(PoisonError::into_inner);
+            let expires = match expiry {
+                Expiry::At(at) => Some(at),
+                _ => None,
+            };
+            let mut status = TokenStatus::new(one.which.as_str(), &one.from, expires, now);
+            status.refused = match &self.pair {
+                Some(pair) => pair.is_refused(one.which),
+                None => refused,
+            };
+            status
+        };
+        self.tokens.iter().map(status).collect()
+    }
+
+    /// Looks when they expire, as far as they are at hand.
+    pub async fn look(&self) {
+        for one in &self.tokens {
+            if let Ok(token) = one.provider.token(false).await {
+                *one.expiry.lock().unwrap_or_else(PoisonError::into_inner) = Expiry::of(&token);
+            }
+        }
+    }
+
+    /// Reads the tokens anew.
+    pub async fn read_again(&self) {
+        for one in &self.tokens {
+            let (which, from) = (one.which.as_str(), &one.from);
+            match one.provider.token(true).await {
+                Ok(_) => tracing::info!(which, %from, "the token was read again"),
+                Err(error) => tracing::error!(which, %error, "the token could not be read again"),
+            }
+        }
+        self.look().await;
+    }
+}
+
+/// Warnings that were given, so that each is given once.
+#[derive(Default)]
+pub struct Warned(Vec<Option<TokenWarning>>);
+
+impl Warned {
+    /// Warns where a token came nearer to its end.
+    pub fn look(&mut self, tokens: &[TokenStatus]) {
+        self.0.resize(tokens.len(), None);
+        for (warned, token) in self.0.iter_mut().zip(tokens) {
+            if *warned == Some(token.warning) {
+                continue;
+            }
+            *warned = Some(token.warning);
+            let (name, from) = (&token.name, &token.from);
+            let days = token.days_left.unwrap_or_default();
+            match token.warning {
+                TokenWarning::None => {}
+                TokenWarning::Unknown => {
+                    tracing::info!(%name, %from, "the token does not say when it expires");
+                }
+                TokenWarning::Expired => tracing::error!(%name, %from, "the token has expired"),
+                _ => tracing::warn!(%name, %from, days, "the token expires soon"),
+            }
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Tokens that are refused, and read again.
+
+use super::{Daemon, Place};
+use crate::support::*;
+
+#[tokio::test]
+async fn a_refused_token_makes_it_red_and_a_new_one_in_the_file_mends_it_without_a_restart() {
+    let place = Place::new();
+    place.token("an-old-token");
+    let standin = standin().await;
+    let settings = place.settings(&standin.endpoint(), "[pace]\nprobe_seconds = 1\n");
+    let daemon = Daemon::start(&settings).await;
+    let expected = place.put("logs", 1, &["A", "B"]);
+    daemon
+        .until("red", || async { daemon.page("/readyz").await.0 == 503 })
+        .await;
+    let (_, reasons) = daemon.page("/readyz").await;
+    assert!(reasons.contains("the endpoint takes nothing"), "{reasons}");
+    daemon
+        .until("refused", || async {
+            daemon.status().await["tokens"][0]["refused"] == true
+        })
+        .await;
+    assert_eq!(standin.counts().lines, 0);
+
+    place.token(TOKEN);
+    daemon
+        .until("forwarded", || async { standin.counts().lines == 2 })
+        .await;
+    daemon
+        .until("green", || async { daemon.page("/readyz").await.0 == 200 })
+        .await;
+    assert_eq!(received(&standin), sorted(expected));
+    let (status, log) = daemon.stop().await;
+    assert_eq!(status, 0, "{log}");
+    assert!(!log.contains("an-old-token"), "{log}");
+}
+
+#[tokio::test]
+async fn told_to_it_reads_the_token_again_before_anything_is_refused() {
+    let place = Place::new();
+    place.token("an-old-token");
+    let standin = standin().await;
+    let daemon = Daemon::start(&place.settings(&standin.endpoint(), "")).await;
+    place.token(TOKEN);
+    daemon.signal("-HUP");
+    daemon.until_log("the token was read again").await;
+    place.put("logs", 1, &["A"]);
+    daemon
+        .until("forwarded", || async { standin.counts().lines == 1 })
+        .await;
+    assert_eq!(standin.counts().refused, 0);
+    assert_eq!(daemon.stop().await.0, 0);
+}
+
+#[tokio::test]
+async fn a_second_token_takes_over_without_a_pause() {
+    let place = Place::new();
+    place.token("an-old-token");
+    place.secret("next", TOKEN);
+    let standin = standin().await;
+    let settings = place.settings(&standin.endpoint(), "");
+    let at = place.folder.path().display();
+    let text = std::fs::read_to_string(&settings).unwrap();
+    let text = text.replace(
+        "[keep]\n",
+        &format!("next_token_file = \"{at}/next\"\n[keep]\n"),
+    );
+    std::fs::write(&settings, text).unwrap();
+    let daemon = Daemon::start(&settings).await;
+    let expected = place.put("logs", 1, &["A"]);
+    daemon
+        .until("forwarded", || async { standin.counts().lines == 1 })
+        .await;
+    assert_eq!(received(&standin), expected);
+    // It was never held back: one refusal, and the other token.
+    assert_eq!(daemon.page("/readyz").await.0, 200);
+    daemon
+        .until("seen", || async {
+            let status = daemon.status().await;
+            let tokens = &status["tokens"];
+            tokens[0]["refused"] == true && tokens[1]["refused"] == false
+        })
+        .await;
+    assert_eq!(daemon.stop().await.0, 0);
+}
