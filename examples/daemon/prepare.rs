@@ -207,10 +207,10 @@ async fn admin(settings: &Settings, problems: &mut Problems) -> Option<AdminSett
         None => None,
         Some(token) => readable(token, "admin.token", settings, problems).await,
     };
-    let mut admin = AdminSettings::default();
-    admin.listen = places.listen;
-    admin.metrics_listen = places.metrics_listen;
-    admin.hosts = places.hosts.clone();
-    admin.token = token;
-    Some(admin)
+    Some(AdminSettings {
+        listen: places.listen,
+        metrics_listen: places.metrics_listen,
+        hosts: places.hosts.clone(),
+        token,
+    })
 }
