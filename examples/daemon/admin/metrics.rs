@@ -5,7 +5,7 @@ mod table;
 
 use ctforward_core::quarantine::Reason;
 use ctforward_core::{Error, ErrorKind, Result};
-use metrics::{counter, gauge};
+use metrics::gauge;
 use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };

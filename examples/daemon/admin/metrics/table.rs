@@ -235,6 +235,36 @@ pub(super) const METRICS: &[Metric] = &[
         "Failed calls to SQS, by call and kind.",
     )
     .untouched(),
+    counted(
+        "ctforward_sqs_receives_total",
+        Unit::Count,
+        "Answers to calls for messages.",
+    ),
+    counted(
+        "ctforward_sqs_messages_total",
+        Unit::Count,
+        "Messages received, redelivered ones too.",
+    ),
+    counted(
+        "ctforward_sqs_foreign_total",
+        Unit::Count,
+        "Messages that could not be understood.",
+    ),
+    counted(
+        "ctforward_sqs_extensions_total",
+        Unit::Count,
+        "Extensions of a message's visibility.",
+    ),
+    counted(
+        "ctforward_sqs_lost_total",
+        Unit::Count,
+        "Messages whose hold was lost before they were decided; they come again.",
+    ),
+    counted(
+        "ctforward_sqs_delete_errors_total",
+        Unit::Count,
+        "Messages that could not be deleted; they come again.",
+    ),
     gauged(
         "ctforward_sqs_messages_held",
         Unit::Count,

@@ -2,6 +2,7 @@
 //!
 //! <https://www.w3.org/TR/webdriver2/>
 
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -165,16 +166,28 @@ impl Browser {
         lines.map(|line| line["message"].to_string()).collect()
     }
 
-    pub(super) async fn close(mut self) {
-        let _ = self.send("DELETE", "", Value::Null).await;
-        let _ = self.driver.kill();
-        let _ = self.driver.wait();
+    pub(super) async fn close(self) {
+        tokio::task::spawn_blocking(move || drop(self))
+            .await
+            .unwrap();
     }
 }
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Chromium ends with its driver's pipe; after a failed test too.
+        // After a failed test the browser is still there, and does not end with its driver.
+        if let Some((host, path)) = self
+            .session
+            .strip_prefix("http://")
+            .and_then(|s| s.split_once('/'))
+            && let Ok(mut stream) = std::net::TcpStream::connect(host)
+        {
+            let line =
+                format!("DELETE /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+            let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
+            let _ = stream.write_all(line.as_bytes());
+            let _ = stream.read_to_end(&mut Vec::new());
+        }
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }
