@@ -94,6 +94,7 @@ fn random() -> u8 {
     u8::try_from(RandomState::new().hash_one(0) % 26).unwrap_or_default()
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
 fn failed(error: std::io::Error) -> Failure {
     Failure::work(format!("the demo's files cannot be made: {error}"))
 }

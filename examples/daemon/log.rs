@@ -20,7 +20,7 @@ pub fn start(settings: &LogSettings) {
     let filter = EnvFilter::try_new(&settings.level).unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(Safe::default())
+        .with_writer(Safe)
         .with_ansi(false);
     // Only a second call fails, and then it is being logged already.
     let _ = match settings.form {
@@ -30,7 +30,7 @@ pub fn start(settings: &LogSettings) {
 }
 
 /// Standard error, where each event is one line whatever is in it.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Safe;
 
 struct Line(Vec<u8>);

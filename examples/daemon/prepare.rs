@@ -63,13 +63,13 @@ async fn readable(
     problems: &mut Problems,
 ) -> Option<Arc<dyn TokenProvider>> {
     let key = format!("{key}_{}", token.key());
-    let read = async {
-        let provider = token.provider()?;
-        provider.token(false).await?;
-        Ok::<_, Error>(provider)
-    };
-    match read.await {
-        Ok(provider) => Some(provider),
+    let provider = token.provider();
+    // Secrets Manager is asked when the token is needed, and as often as it takes.
+    if matches!(token, TokenPlace::Secret(_)) {
+        return Some(provider);
+    }
+    match provider.token(false).await {
+        Ok(_) => Some(provider),
         Err(error) => {
             problems.add(settings.places.of(&key), &key, words(&error));
             None
@@ -80,20 +80,9 @@ async fn readable(
 async fn tokens(settings: &Settings, problems: &mut Problems) -> Option<Arc<Tokens>> {
     let endpoint = &settings.endpoint;
     let current = readable(&endpoint.token, "endpoint.token", settings, problems).await;
-    let next = match &endpoint.next {
-        None => None,
-        Some(place) => {
-            // It may come later: it is read when it is needed.
-            let key = format!("endpoint.next_token_{}", place.key());
-            match place.provider() {
-                Ok(next) => Some((place.words(), next)),
-                Err(error) => {
-                    problems.add(settings.places.of(&key), &key, words(&error));
-                    None
-                }
-            }
-        }
-    };
+    // It may come later: it is read when it is needed.
+    let next = endpoint.next.as_ref();
+    let next = next.map(|place| (place.words(), place.provider()));
     Some(Arc::new(Tokens::new(
         (endpoint.token.words(), current?),
         next,
@@ -218,10 +207,10 @@ async fn admin(settings: &Settings, problems: &mut Problems) -> Option<AdminSett
         None => None,
         Some(token) => readable(token, "admin.token", settings, problems).await,
     };
-    let mut admin = AdminSettings::default();
-    admin.listen = places.listen;
-    admin.metrics_listen = places.metrics_listen;
-    admin.hosts = places.hosts.clone();
-    admin.token = token;
-    Some(admin)
+    Some(AdminSettings {
+        listen: places.listen,
+        metrics_listen: places.metrics_listen,
+        hosts: places.hosts.clone(),
+        token,
+    })
 }

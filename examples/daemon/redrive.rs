@@ -70,7 +70,7 @@ impl Redriver {
         let mut builder = Pipeline::builder(source, sink)
             .quarantine(self.quarantine.clone())
             .limits(self.limits)
-            .read_limits(self.read_limits.clone())
+            .read_limits(self.read_limits)
             // It is in quarantine already; one that is refused again keeps no other back.
             .refusal_guard(RefusalGuard::trusting())
             .pace(PacePolicy::default().with_ceiling(self.limits.deliveries))

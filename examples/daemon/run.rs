@@ -61,7 +61,7 @@ pub async fn run(
     let mut builder = Pipeline::builder(merge, Arc::clone(&parts.sink))
         .keys(parts.keys.clone())
         .limits(limits)
-        .read_limits(read_limits.clone())
+        .read_limits(read_limits)
         .ledger(Noted {
             inner: Arc::clone(&memory.ledger),
             health: Arc::clone(&ledger),

@@ -2,24 +2,29 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ctforward_core::{Error, ErrorKind, Result};
-use ctforward_visionone::{Expiry, TokenEnv, TokenFile, TokenPair, TokenProvider, Which};
+use async_trait::async_trait;
+use ctforward_aws::secretsmanager::SecretReader;
+use ctforward_core::Result;
+use ctforward_visionone::{
+    CachedToken, Expiry, Secret, TokenEnv, TokenFile, TokenPair, TokenProvider, Which,
+};
 use jiff::Timestamp;
+use tokio::sync::OnceCell;
 
 use crate::config::TokenPlace;
 use crate::status::{TokenStatus, TokenWarning};
 
 impl TokenPlace {
     /// What hands out the token that is there; nothing is read yet.
-    pub fn provider(&self) -> Result<Arc<dyn TokenProvider>> {
-        Ok(match self {
+    pub fn provider(&self) -> Arc<dyn TokenProvider> {
+        match self {
             Self::File(path) => Arc::new(TokenFile::new(path)),
             Self::Variable(name) => Arc::new(TokenEnv::new(name)),
-            Self::Secret(_) => {
-                let message = "secrets of Secrets Manager cannot be read by this build";
-                return Err(Error::new(ErrorKind::Config, "token", message));
-            }
-        })
+            Self::Secret(name) => Arc::new(CachedToken::new(SecretToken {
+                name: name.clone(),
+                reader: OnceCell::new(),
+            })),
+        }
     }
 
     /// Where it is, in words.
@@ -38,6 +43,31 @@ impl TokenPlace {
             Self::Variable(_) => "env",
             Self::Secret(_) => "secret",
         }
+    }
+}
+
+/// A token in Secrets Manager: the name or ARN of its secret, and behind a `#` its key,
+/// where the secret is a JSON object.
+struct SecretToken {
+    name: String,
+    /// Made when the token is first asked for.
+    reader: OnceCell<SecretReader>,
+}
+
+#[async_trait]
+impl TokenProvider for SecretToken {
+    async fn token(&self, _refresh: bool) -> Result<Secret> {
+        let made = self.reader.get_or_init(|| async {
+            let config = aws_config::from_env().load().await;
+            let client = aws_sdk_secretsmanager::Client::new(&config);
+            // Neither a name nor an ARN has a # in it.
+            match self.name.split_once('#') {
+                Some((name, key)) => SecretReader::new(client, name).json_key(key),
+                None => SecretReader::new(client, &self.name),
+            }
+        });
+        let secret = made.await.read().await?;
+        Secret::new(secret.expose().trim())
     }
 }
 

@@ -1,4 +1,4 @@
-//! The examples of ctforward: see `cli`.
+//! The examples of ctforward: see `cli` and `daemon`.
 
 /// The README's example, compiled.
 #[cfg(doctest)]

@@ -61,3 +61,52 @@ impl Watch {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio_util::sync::CancellationToken;
+
+    use crate::pipeline::End;
+    use crate::sink::MemorySink;
+    use crate::source::{MemorySource, Merge, Source, SourceWatch};
+    use crate::{Intake, ObjectId, Pipeline};
+
+    /// Never has anything.
+    struct Quiet;
+
+    #[async_trait::async_trait]
+    impl Source for Quiet {
+        async fn next(&mut self) -> crate::Result<Option<Intake>> {
+            std::future::pending().await
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_books_are_seen_while_it_runs_and_nothing_is_kept_alive() {
+        let log = r#"{"Records":[{"eventName":"GetObject"},{"eventName":"PutObject"}]}"#;
+        let files = MemorySource::new([(ObjectId::new("bucket", "log.json"), log.into())]);
+        let sources: [(_, Box<dyn Source>); 2] = [
+            (SourceWatch::new("files"), Box::new(files)),
+            (SourceWatch::new("quiet"), Box::new(Quiet)),
+        ];
+        let pipeline = Pipeline::builder(Merge::new(sources), MemorySink::new())
+            .build()
+            .unwrap();
+        let watch = pipeline.watch();
+        let stop = CancellationToken::new();
+        let run = tokio::spawn(pipeline.run(stop.clone()));
+        let report = loop {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            let report = watch.report().unwrap();
+            assert!(report.balanced());
+            if report.files.delivered == 1 {
+                break report;
+            }
+        };
+        assert!(matches!(report.end, End::Running));
+        assert_eq!(report.records.accepted, 2);
+        stop.cancel();
+        run.await.unwrap();
+        assert!(watch.report().is_none());
+    }
+}

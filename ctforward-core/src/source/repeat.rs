@@ -219,7 +219,7 @@ mod tests {
         Box::new(MemorySource::new(files))
     }
 
-    async fn file(source: &mut impl Source) -> crate::LogFile {
+    async fn file(source: &mut impl Source) -> LogFile {
         match source.next().await.unwrap() {
             Some(Intake::File(file)) => file,
             other => panic!("{other:?}"),
@@ -272,7 +272,7 @@ mod tests {
         struct Slow(AtomicUsize);
         #[async_trait]
         impl Known for Slow {
-            async fn finished(&self, objects: &[crate::Object]) -> Result<Vec<bool>> {
+            async fn finished(&self, objects: &[Object]) -> Result<Vec<bool>> {
                 // Longer than the first calls wait for it.
                 tokio::time::sleep(Duration::from_secs(5)).await;
                 if self.0.fetch_add(1, Ordering::Relaxed) > 1 {

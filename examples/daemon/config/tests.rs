@@ -17,8 +17,8 @@ fn lines(text: &str, environment: &[(&str, &str)]) -> Vec<String> {
     problems.lines()
 }
 
-fn good(text: &str, environment: BTreeMap<String, String>) -> Settings {
-    let (settings, problems) = parse("d.toml", text, &environment);
+fn good(text: &str, environment: &BTreeMap<String, String>) -> Settings {
+    let (settings, problems) = parse("d.toml", text, environment);
     assert!(problems.is_empty(), "{problems}");
     settings.unwrap()
 }
@@ -35,7 +35,7 @@ path = "logs"
 
 #[test]
 fn what_must_be_set_is_enough_and_the_rest_has_defaults() {
-    let settings = good(LEAST, none());
+    let settings = good(LEAST, &none());
     assert_eq!(
         settings.endpoint.token,
         TokenPlace::Variable("VISIONONE_INGEST_TOKEN".into())
@@ -137,7 +137,7 @@ fn variables_override_keys_and_misspelt_ones_are_named() {
         ("CTFORWARD_E2E", "not ours"),
     ];
     let environment = set.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let settings = good(LEAST, environment.into());
+    let settings = good(LEAST, &environment.into());
     assert_eq!(settings.pace.concurrency, 7);
     assert_eq!(settings.records.accounts.len(), 2);
     let SourceKind::Directory { path, .. } = &settings.sources[0].kind else {
@@ -175,7 +175,7 @@ fn names_from_outside_are_made_printable() {
 
 #[test]
 fn the_shipped_file_is_good_as_it_is() {
-    good(SHIPPED, none());
+    good(SHIPPED, &none());
 }
 
 #[test]

@@ -129,4 +129,25 @@ mod tests {
         let error = RedactionKey::new("short-secret").unwrap_err();
         assert!(!format!("{error:?} {error}").contains("short-secret"));
     }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_key_in_a_file_is_its_owners_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        std::fs::write(&path, "sixteen letters!\n").unwrap();
+        let mode = |mode| {
+            let mode = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(&path, mode).unwrap();
+        };
+        mode(0o640);
+        let error = RedactionKey::read(&path).unwrap_err();
+        assert!(error.message().contains("chmod 600"), "{error}");
+        mode(0o600);
+        let read = RedactionKey::read(&path).unwrap();
+        let same = RedactionKey::new("sixteen letters!").unwrap();
+        assert_eq!(read.hash(b"x"), same.hash(b"x"));
+        assert!(RedactionKey::read(folder.path().join("none")).is_err());
+    }
 }

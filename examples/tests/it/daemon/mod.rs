@@ -97,7 +97,11 @@ struct Daemon {
 
 impl Daemon {
     async fn start(settings: &Path) -> Self {
-        let mut child = program()
+        Self::start_with(program(), settings).await
+    }
+
+    async fn start_with(mut program: Command, settings: &Path) -> Self {
+        let mut child = program
             .arg("--config")
             .arg(settings)
             .stderr(Stdio::piped())

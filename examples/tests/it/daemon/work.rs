@@ -199,3 +199,29 @@ async fn what_was_refused_is_sent_again_at_the_push_of_a_button() {
     assert!(!log.contains(admin), "{log}");
     assert_eq!(received(&standin), sorted(expected));
 }
+
+#[tokio::test]
+async fn the_service_manager_hears_that_it_is_ready_lives_and_stops() {
+    let place = Place::new();
+    let standin = standin().await;
+    let settings = place.settings(&standin.endpoint(), "");
+    let socket = tokio::net::UnixDatagram::bind(place.path("notify")).unwrap();
+    let mut program = super::program();
+    program
+        .env("NOTIFY_SOCKET", place.path("notify"))
+        .env("WATCHDOG_USEC", "200000");
+    let daemon = Daemon::start_with(program, &settings).await;
+    let mut heard = String::new();
+    let mut hear = async |words: &[&str]| {
+        let mut bytes = [0; 4096];
+        while !words.iter().all(|word| heard.contains(word)) {
+            let received = socket.recv(&mut bytes);
+            let length = tokio::time::timeout(super::PATIENCE, received).await;
+            heard.push_str(&String::from_utf8_lossy(&bytes[..length.unwrap().unwrap()]));
+        }
+    };
+    hear(&["READY=1", "STATUS=0 files delivered", "WATCHDOG=1"]).await;
+    daemon.signal("-TERM");
+    hear(&["STOPPING=1"]).await;
+    assert_eq!(daemon.ended().await.0, 0);
+}
