@@ -13,7 +13,7 @@ use crate::console::Console;
 use crate::failure::{Failure, chain};
 use crate::forward::{self, Window};
 use crate::plan;
-use crate::sources::{self, Narrow, Place};
+use crate::sources::{self, Narrow, Place, Sources};
 use crate::times;
 
 /// Days, accounts and regions told apart: 35 days of 2,000 accounts in one region.
@@ -104,7 +104,11 @@ async fn compare(
     keys: &KeyFilter,
 ) -> Result<Found, Failure> {
     let ledger = plan::ledger(args, console)?;
-    let (mut source, listings) = sources::open(places, narrow, &args.tune).await?;
+    let Sources {
+        mut source,
+        listings,
+        ..
+    } = sources::open(places, narrow, &args.tune, None).await?;
     let mut missing = Missing::new(PLACES);
     let surveyor = Surveyor {
         keys,

@@ -17,9 +17,9 @@ mod doctor;
 mod forward;
 #[cfg(unix)]
 mod kill;
-mod permissions;
 #[cfg(unix)]
 mod pages;
+mod permissions;
 mod plan;
 mod quarantine;
 mod rules;

@@ -162,7 +162,7 @@ impl List {
                         .iter()
                         .position(|c| c.field == field && c.only_equals().is_some())
                 };
-                let [source, event] = ["eventSource", "eventName"].map(|field| equals(field));
+                let [source, event] = ["eventSource", "eventName"].map(equals);
                 let sources = source.and_then(|at| conditions.get(at)?.only_equals());
                 let names = event.and_then(|at| conditions.get(at)?.only_equals());
                 let by_name = index.add(n, sources, names);

@@ -46,9 +46,9 @@ impl Values {
         equals.sort_unstable();
         equals.dedup();
         starts.sort_unstable();
-        starts.dedup_by(|later, kept| later.starts_with(&**kept));
+        starts.dedup_by(|later, kept| later.starts_with(kept));
         ends.sort_unstable_by(|a, b| from_behind(a, b));
-        ends.dedup_by(|later, kept| later.ends_with(&**kept));
+        ends.dedup_by(|later, kept| later.ends_with(kept));
         let all = [&equals, &starts, &ends];
         let few = all.iter().map(|values| values.len()).sum::<usize>() <= FEW;
         let finders = all.into_iter().flatten().filter(|_| few);
@@ -79,10 +79,10 @@ impl Values {
         }
         let start = match &*self.starts {
             [] => false,
-            [one] => text.starts_with(&**one),
+            [one] => text.starts_with(one),
             many => {
                 let before = many.partition_point(|v| **v <= *text);
-                before > 0 && text.starts_with(&*many[before - 1])
+                before > 0 && text.starts_with(&many[before - 1])
             }
         };
         if start {
@@ -90,10 +90,10 @@ impl Values {
         }
         match &*self.ends {
             [] => false,
-            [one] => text.ends_with(&**one),
+            [one] => text.ends_with(one),
             many => {
                 let before = many.partition_point(|v| from_behind(v, text) != Ordering::Greater);
-                before > 0 && text.ends_with(&*many[before - 1])
+                before > 0 && text.ends_with(&many[before - 1])
             }
         }
     }
@@ -120,9 +120,8 @@ impl Values {
     /// Whether every text that `other` holds is in it too. Not every such case is seen.
     pub(super) fn covers(&self, other: &Self) -> bool {
         let equals = |v: &[u8]| self.holds(v);
-        let start =
-            |v: &[u8]| self.starts.iter().any(|own| v.starts_with(&**own)) || self.holds_all();
-        let end = |v: &[u8]| self.ends.iter().any(|own| v.ends_with(&**own)) || self.holds_all();
+        let start = |v: &[u8]| self.starts.iter().any(|own| v.starts_with(own)) || self.holds_all();
+        let end = |v: &[u8]| self.ends.iter().any(|own| v.ends_with(own)) || self.holds_all();
         other.equals.iter().all(|v| equals(v))
             && other.starts.iter().all(|v| start(v))
             && other.ends.iter().all(|v| end(v))
