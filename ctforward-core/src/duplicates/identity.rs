@@ -1,9 +1,13 @@
+use std::borrow::Cow;
 use std::hash::{BuildHasher as _, BuildHasherDefault, Hasher as StdHasher, RandomState};
 
 use highway::{HighwayHash, HighwayHasher, Key};
+use jiff::Timestamp;
+use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
 
 use crate::event::Record;
 use crate::event::scan::{find, plain_text, text};
+use crate::ledger::Seen;
 
 /// What names a record, and what is in it, as keyed hashes.
 ///
@@ -11,13 +15,37 @@ use crate::event::scan::{find, plain_text, text};
 /// whose hash is another's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Identity {
-    pub(crate) id: [u8; 16],
+    /// A quick hash: two names that share it are only counted as conflicting.
+    pub(crate) id: u64,
+    /// A hash of which nobody can make two records that share it, without the key:
+    /// on it hangs whether a record is sent.
     pub(crate) content: [u8; 16],
 }
 
+impl Identity {
+    /// As what is remembered of it between runs.
+    pub(crate) fn seen(self, at: Timestamp) -> Seen {
+        let mut id = [0; 16];
+        let (first, _) = id.split_at_mut(8);
+        first.copy_from_slice(&self.id.to_le_bytes());
+        Seen::new(id, self.content, at)
+    }
+}
+
+impl From<&Seen> for Identity {
+    fn from(seen: &Seen) -> Self {
+        let first = seen.id.first_chunk::<8>();
+        Self {
+            id: first.map_or(0, |bytes| u64::from_le_bytes(*bytes)),
+            content: seen.content,
+        }
+    }
+}
+
 /// Makes identities with one key.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Hasher {
+    names: RapidSecrets,
     key: Key,
 }
 
@@ -26,6 +54,12 @@ impl Hasher {
         let (words, _) = key.as_chunks::<8>();
         let word = |n: usize| words.get(n).map_or(0, |bytes| u64::from_le_bytes(*bytes));
         Self {
+            // Not the content's key itself, which must not show in a quick hash.
+            names: RapidSecrets::seed({
+                let mut hasher = HighwayHasher::new(Key([word(0), word(1), word(2), word(3)]));
+                hasher.append(b"names");
+                hasher.finalize64()
+            }),
             key: Key([word(0), word(1), word(2), word(3)]),
         }
     }
@@ -45,25 +79,35 @@ impl Hasher {
     pub(crate) fn identify(&self, record: &Record<'_>) -> Option<Identity> {
         let names = Names::of(record);
         let (raw, is_plain) = names.id?;
-        let mut hasher = HighwayHasher::new(self.key);
-        match is_plain.then(|| plain_text(raw)).flatten() {
-            Some(id) if !id.is_empty() => hasher.append(id),
-            Some(_) => return None,
-            None => hasher.append(text(raw).filter(|id| !id.is_empty())?.as_bytes()),
+        let plain = is_plain.then(|| plain_text(raw)).flatten();
+        let id = match plain {
+            Some(id) => Cow::Borrowed(id),
+            None => match text(raw)? {
+                Cow::Borrowed(id) => Cow::Borrowed(id.as_bytes()),
+                Cow::Owned(id) => Cow::Owned(id.into_bytes()),
+            },
+        };
+        if id.is_empty() {
+            return None;
         }
-        // The two ends of an Insights event have one eventID.
-        if let Some(state) = names.insight.and_then(|details| find(details, "state")) {
-            hasher.append(b"\0state\0");
-            hasher.append(state);
-        }
-        // An update is another record than the one it amends.
-        if let Some(addendum) = names.addendum.filter(|raw| *raw != b"null") {
-            hasher.append(b"\0addendum\0");
-            hasher.append(addendum);
-        }
+        // The two ends of an Insights event have one eventID, and an update is another
+        // record than the one it amends.
+        let state = names.insight.and_then(|details| find(details, "state"));
+        let addendum = names.addendum.filter(|raw| *raw != b"null");
+        let id = match (state, addendum) {
+            (None, None) => rapidhash_v3_seeded(&id, &self.names),
+            _ => {
+                let mut all = id.into_owned();
+                for (what, raw) in [(&b"state"[..], state), (b"addendum", addendum)] {
+                    if let Some(raw) = raw {
+                        all.extend([b"\0", what, b"\0", raw].concat());
+                    }
+                }
+                rapidhash_v3_seeded(&all, &self.names)
+            }
+        };
         Some(Identity {
-            // Two names with one hash were only counted as conflicting: half will do.
-            id: bytes([hasher.finalize64(), 0]),
+            id,
             content: bytes(HighwayHasher::new(self.key).hash128(record.bytes())),
         })
     }
@@ -122,6 +166,10 @@ impl StdHasher for FirstBytes {
         if let Some(first) = bytes.first_chunk::<8>() {
             self.0 ^= u64::from_le_bytes(*first);
         }
+    }
+
+    fn write_u64(&mut self, id: u64) {
+        self.0 ^= id;
     }
 
     fn write_usize(&mut self, _length: usize) {}

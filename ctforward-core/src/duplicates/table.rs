@@ -36,8 +36,8 @@ impl Table {
     }
 
     /// Enters a place. Only where it is not full.
-    pub(crate) fn insert(&mut self, id: &[u8; 16], place: u32) {
-        let (start, tag) = self.start(id);
+    pub(crate) fn insert(&mut self, id: u64, place: u32) {
+        let (start, tag) = Self::start(id);
         let mask = self.tags.len().wrapping_sub(1);
         for step in 0..self.tags.len() {
             let slot = start.wrapping_add(step) & mask;
@@ -52,8 +52,8 @@ impl Table {
     }
 
     /// The places that may be of `id`.
-    pub(crate) fn places(&self, id: &[u8; 16]) -> impl Iterator<Item = u32> + '_ {
-        let (start, tag) = self.start(id);
+    pub(crate) fn places(&self, id: u64) -> impl Iterator<Item = u32> + '_ {
+        let (start, tag) = Self::start(id);
         let mask = self.tags.len().wrapping_sub(1);
         (0..self.tags.len())
             .map(move |step| start.wrapping_add(step) & mask)
@@ -67,9 +67,14 @@ impl Table {
 
     /// Brings what is known of these names into the processor's cache, all at once
     /// and not one after the other.
-    pub(crate) fn touch<'i>(&self, ids: impl Iterator<Item = &'i [u8; 16]>) {
+    pub(crate) fn touch(&self, ids: impl Iterator<Item = u64>) {
         let mask = self.tags.len().wrapping_sub(1);
-        let tags = ids.map(|id| self.tags.get(self.start(id).0 & mask).copied().unwrap_or(0));
+        let tags = ids.map(|id| {
+            self.tags
+                .get(Self::start(id).0 & mask)
+                .copied()
+                .unwrap_or(0)
+        });
         black_box(tags.fold(0, |all, tag| all ^ tag));
     }
 
@@ -79,9 +84,8 @@ impl Table {
         slots.filter(|(tag, _)| **tag != 0).map(|(_, place)| *place)
     }
 
-    fn start(&self, id: &[u8; 16]) -> (usize, u8) {
+    fn start(hash: u64) -> (usize, u8) {
         // A keyed hash already: its bits are as good as any.
-        let hash = id.first_chunk::<8>().map_or(0, |b| u64::from_le_bytes(*b));
         #[allow(clippy::cast_possible_truncation, reason = "the lower bits are wanted")]
         let start = hash as usize;
         (start, ((hash >> 56) as u8).max(1))

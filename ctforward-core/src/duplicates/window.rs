@@ -18,14 +18,16 @@ pub(crate) struct Window {
     most: usize,
     age: Duration,
     /// In the order in which they were accepted.
-    order: VecDeque<Seen>,
+    order: VecDeque<Identity>,
+    /// How many of them, in that order, were accepted when.
+    times: VecDeque<(Timestamp, usize)>,
     /// The number of the first of them: they are counted on for ever.
     first: u32,
     /// Where the one record of a name lies, by its number; those before the first
     /// were forgotten.
     table: Table,
     /// Names of which several records were accepted, and what is remembered of them.
-    several: HashMap<[u8; 16], HashSet<[u8; 16]>, ById>,
+    several: HashMap<u64, HashSet<[u8; 16]>, ById>,
     /// How many of the newest were not handed out to be saved.
     unsaved: usize,
     saving: bool,
@@ -53,6 +55,7 @@ impl Window {
             most: most.min(MOST),
             age,
             order: VecDeque::new(),
+            times: VecDeque::new(),
             first: 0,
             table: Table::default(),
             several: HashMap::default(),
@@ -63,23 +66,25 @@ impl Window {
 
     /// What is remembered from earlier, oldest first; it is saved already.
     pub(crate) fn fill(&mut self, seen: impl IntoIterator<Item = Seen>) {
-        self.accepted(seen);
+        for seen in seen {
+            self.insert((&seen).into(), seen.at);
+        }
         self.unsaved = 0;
     }
 
-    /// Records were accepted.
-    pub(crate) fn accepted(&mut self, seen: impl IntoIterator<Item = Seen>) {
-        let mut seen = seen.into_iter();
-        let mut together: [Option<Seen>; TOGETHER] = [None; TOGETHER];
+    /// Records were accepted at `now`.
+    pub(crate) fn accepted(&mut self, records: impl IntoIterator<Item = Identity>, now: Timestamp) {
+        let mut records = records.into_iter();
+        let mut together: [Option<Identity>; TOGETHER] = [None; TOGETHER];
         loop {
-            for (place, seen) in together.iter_mut().zip(seen.by_ref()) {
-                *place = Some(seen);
+            for (place, record) in together.iter_mut().zip(records.by_ref()) {
+                *place = Some(record);
             }
             self.table
-                .touch(together.iter().flatten().map(|seen| &seen.id));
-            for seen in &mut together {
-                match seen.take() {
-                    Some(seen) => self.insert(seen),
+                .touch(together.iter().flatten().map(|record| record.id));
+            for record in &mut together {
+                match record.take() {
+                    Some(record) => self.insert(record, now),
                     None => return,
                 }
             }
@@ -96,7 +101,7 @@ impl Window {
                 false => Standing::Conflicting,
             };
         }
-        match self.one(&identity.id) {
+        match self.one(identity.id) {
             None => Standing::New,
             Some(content) if content == identity.content => Standing::Duplicate,
             Some(_) => Standing::Conflicting,
@@ -104,15 +109,15 @@ impl Window {
     }
 
     /// What the record of a name holds that is the only one remembered.
-    fn one(&self, id: &[u8; 16]) -> Option<[u8; 16]> {
+    fn one(&self, id: u64) -> Option<[u8; 16]> {
         self.table.places(id).find_map(|number| {
             // Before the first, counted round, lies far behind the last.
             let seen = self.order.get(number.wrapping_sub(self.first) as usize)?;
-            (seen.id == *id).then_some(seen.content)
+            (seen.id == id).then_some(seen.content)
         })
     }
 
-    fn insert(&mut self, seen: Seen) {
+    fn insert(&mut self, seen: Identity, at: Timestamp) {
         if self.most == 0 {
             return;
         }
@@ -124,7 +129,7 @@ impl Window {
                 return;
             }
         } else {
-            match self.one(&seen.id) {
+            match self.one(seen.id) {
                 Some(content) if content == seen.content => return,
                 Some(content) => {
                     let both = [content, seen.content].into_iter().collect();
@@ -134,11 +139,15 @@ impl Window {
                     if self.table.is_full() {
                         self.renew();
                     }
-                    self.table.insert(&seen.id, self.number(self.order.len()));
+                    self.table.insert(seen.id, self.number(self.order.len()));
                 }
             }
         }
         self.order.push_back(seen);
+        match self.times.back_mut() {
+            Some((last, count)) if *last == at => *count += 1,
+            _ => self.times.push_back((at, 1)),
+        }
         self.unsaved += 1;
         while self.order.len() > self.most {
             self.pop();
@@ -150,7 +159,7 @@ impl Window {
         self.table.renew(self.order.len());
         for (index, seen) in self.order.iter().enumerate() {
             if self.several.is_empty() || !self.several.contains_key(&seen.id) {
-                self.table.insert(&seen.id, self.number(index));
+                self.table.insert(seen.id, self.number(index));
             }
         }
     }
@@ -165,9 +174,9 @@ impl Window {
     }
 
     fn forget(&mut self, now: Timestamp) {
-        while let Some(oldest) = self.order.front()
-            && now.duration_since(oldest.at).unsigned_abs() > self.age
-            && oldest.at < now
+        while let Some((oldest, _)) = self.times.front()
+            && now.duration_since(*oldest).unsigned_abs() > self.age
+            && *oldest < now
         {
             self.pop();
         }
@@ -177,6 +186,12 @@ impl Window {
         let Some(seen) = self.order.pop_front() else {
             return;
         };
+        if let Some((_, count)) = self.times.front_mut() {
+            *count -= 1;
+            if *count == 0 {
+                self.times.pop_front();
+            }
+        }
         self.first = self.first.wrapping_add(1);
         self.unsaved = self.unsaved.min(self.order.len());
         if self.several.is_empty() {
@@ -200,7 +215,14 @@ impl Window {
     pub(crate) fn take_unsaved(&mut self) -> Option<Vec<Seen>> {
         let saved = self.order.len() - self.unsaved;
         self.unsaved = 0;
-        let unsaved: Vec<Seen> = self.order.range(saved..).copied().collect();
+        let times = self.times.iter();
+        let times = times.flat_map(|(at, count)| std::iter::repeat_n(*at, *count));
+        let unsaved: Vec<Seen> = self
+            .order
+            .range(saved..)
+            .zip(times.skip(saved))
+            .map(|(record, at)| record.seen(at))
+            .collect();
         self.saving = !unsaved.is_empty();
         self.saving.then_some(unsaved)
     }
@@ -218,7 +240,7 @@ mod tests {
 
     fn identity(id: u8, content: u8) -> Identity {
         Identity {
-            id: [id; 16],
+            id: id.into(),
             content: [content; 16],
         }
     }
@@ -245,7 +267,7 @@ mod tests {
                 };
                 prop_assert_eq!(window.standing(&it, at(now)), expected);
                 if accept && expected != Standing::Duplicate {
-                    window.accepted([Seen::new(it.id, it.content, at(now))]);
+                    window.accepted([it], at(now));
                     plain.push((it, now));
                     to_save += 1;
                     if plain.len() > most {
@@ -256,7 +278,7 @@ mod tests {
                 if passed == 3 {
                     let unsaved = window.take_unsaved().unwrap_or_default();
                     let expected = plain[plain.len() - to_save..].iter();
-                    let expected = expected.map(|(it, then)| Seen::new(it.id, it.content, at(*then)));
+                    let expected = expected.map(|(it, then)| it.seen(at(*then)));
                     prop_assert_eq!(unsaved, expected.collect::<Vec<_>>());
                     to_save = 0;
                 }
@@ -270,18 +292,15 @@ mod tests {
         // The numbers run over on the way.
         window.first = u32::MAX - 5000;
         let name = |n: u32| {
-            let mut id = [0; 16];
-            // Few different beginnings: names share slots, and half of their hashes.
-            id[..4].copy_from_slice(&(n % 7).to_le_bytes());
-            id[8..12].copy_from_slice(&n.to_le_bytes());
             Identity {
-                id,
+                // Few different ends: names share slots, and what is kept of a hash.
+                id: u64::from(n) << 24 | u64::from(n % 7),
                 content: [1; 16],
             }
         };
         for n in 0..10_000 {
             let new = name(n);
-            window.accepted([Seen::new(new.id, new.content, at(1000))]);
+            window.accepted([new], at(1000));
             let oldest_known = n.saturating_sub(999);
             for (of, expected) in [
                 (n, Standing::Duplicate),
@@ -300,19 +319,19 @@ mod tests {
     #[test]
     fn one_saves_at_a_time_and_what_was_recalled_is_saved() {
         let mut window = Window::new(10, Duration::from_secs(10));
-        let seen = |n| Seen::new([n; 16], [n; 16], at(1000));
+        let seen = |n| identity(n, n).seen(at(1000));
         window.fill([seen(1)]);
         assert!(!window.begins_saving());
-        window.accepted([seen(2)]);
+        window.accepted([identity(2, 2)], at(1000));
         assert!(window.begins_saving());
-        window.accepted([seen(3)]);
+        window.accepted([identity(3, 3)], at(1000));
         assert!(!window.begins_saving());
         assert_eq!(window.take_unsaved(), Some(vec![seen(2), seen(3)]));
-        window.accepted([seen(4)]);
+        window.accepted([identity(4, 4)], at(1000));
         assert!(!window.begins_saving());
         assert_eq!(window.take_unsaved(), Some(vec![seen(4)]));
         assert_eq!(window.take_unsaved(), None);
-        window.accepted([seen(5)]);
+        window.accepted([identity(5, 5)], at(1000));
         assert!(window.begins_saving());
     }
 }

@@ -69,7 +69,7 @@ impl Named {
     /// The index of the same record among those of the batch, and whether there is
     /// one of its name at all.
     fn find(&self, identity: &Identity, of: &[Option<Identity>]) -> (Option<u32>, bool) {
-        let first = self.first.places(&identity.id).find_map(|index| {
+        let first = self.first.places(identity.id).find_map(|index| {
             let known = of.get(index as usize)?.as_ref()?;
             (known.id == identity.id).then_some((index, known.content))
         });
@@ -91,11 +91,11 @@ impl Named {
             self.first.renew(of.len() + 1);
             for place in others.all() {
                 if let Some(Some(known)) = of.get(place as usize) {
-                    self.first.insert(&known.id, place);
+                    self.first.insert(known.id, place);
                 }
             }
         }
-        self.first.insert(&identity.id, index);
+        self.first.insert(identity.id, index);
     }
 }
 

@@ -18,7 +18,7 @@ use super::worker::stopped;
 use crate::batch::Batch;
 use crate::duplicates::Window;
 use crate::error::{Error, ErrorKind, Result, Retry};
-use crate::ledger::{Seen, SeenStore};
+use crate::ledger::SeenStore;
 use crate::quarantine::{Kept, QuarantineEntry, Reason};
 use crate::sink::Delivery;
 
@@ -108,7 +108,8 @@ impl Run {
         // Beside each other, so that a ledger can write them together.
         for (track, tally) in tracks.into_iter().zip(tallies) {
             let closing = track.settle(id, tally);
-            if closing.is_none() && track.unmarked().is_none() {
+            // Whoever tells a mark now looks again when that is done.
+            if closing.is_none() && (track.unmarked().is_none() || track.is_marking()) {
                 continue;
             }
             let (run, budget) = (Arc::clone(&self), Arc::clone(&budget));
@@ -274,9 +275,9 @@ impl Run {
         let named = notes.identities.iter().enumerate();
         let seen = named
             .filter(|(index, _)| is_accepted(index))
-            .filter_map(|(_, identity)| *identity)
-            .map(|identity| Seen::new(identity.id, identity.content, now));
-        self.batcher.with_window(|window| window.accepted(seen));
+            .filter_map(|(_, identity)| *identity);
+        self.batcher
+            .with_window(|window| window.accepted(seen, now));
     }
 
     async fn quarantine_refused(

@@ -137,6 +137,11 @@ impl Track {
         Arc::clone(&self.state().object)
     }
 
+    /// Whether somebody tells the ledger a mark of it.
+    pub(super) fn is_marking(&self) -> bool {
+        self.marking.try_lock().is_err()
+    }
+
     pub(super) fn ticket(&self) -> Option<&Ticket> {
         self.ticket.as_ref()
     }

@@ -89,19 +89,23 @@ impl Tops {
             if is_plain && self.lengths & length_bit(field.key().len()) == 0 {
                 continue;
             }
-            let value = field.value();
-            let is_plain_value = record.is_plain(&value);
-            let (Some(key), Some(value)) = (bytes.get(field.key()), bytes.get(value)) else {
+            let Some(key) = bytes.get(field.key()) else {
                 // Never: the reader noted them in these bytes.
                 for name in 0..self.names.len() {
                     found.set(name, Top::Doubt);
                 }
                 continue;
             };
+            let value = || {
+                let value = field.value();
+                let is_plain = record.is_plain(&value);
+                let value = bytes.get(value);
+                value.map_or(Top::Doubt, |value| Top::Value(value, is_plain))
+            };
             if !is_plain && has_escape(key) {
                 for (position, name) in self.names.iter().enumerate() {
                     match key_match(key, name) {
-                        Some(true) => found.set(position, Top::Value(value, is_plain_value)),
+                        Some(true) => found.set(position, value()),
                         Some(false) => {}
                         None => found.set(position, Top::Doubt),
                     }
@@ -117,7 +121,7 @@ impl Tops {
                 };
                 // Two ends of eight bytes are all of a key of up to sixteen.
                 if key.len() <= 16 || same() {
-                    found.set(*position, Top::Value(value, is_plain_value));
+                    found.set(*position, value());
                 }
             }
         }
