@@ -45,7 +45,7 @@ impl Duplicates {
         Self::default()
     }
 
-    /// How many accepted records are remembered. Each takes about 70 bytes of memory.
+    /// How many accepted records are remembered. Each takes about 50 bytes of memory.
     #[must_use]
     pub fn with_most(mut self, most: usize) -> Self {
         self.most = most;
