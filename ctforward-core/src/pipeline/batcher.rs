@@ -1,6 +1,7 @@
 //! The open batch, which records of all files being read go into.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -20,6 +21,9 @@ pub(super) struct Batcher {
     budget: Arc<Semaphore>,
     slot: Mutex<Slot>,
     opened: Notify,
+    /// How many wait for bytes of the budget.
+    starving: AtomicUsize,
+    starved: Notify,
 }
 
 struct Slot {
@@ -201,6 +205,8 @@ impl Batcher {
                 usual: 0,
             }),
             opened: Notify::new(),
+            starving: AtomicUsize::new(0),
+            starved: Notify::new(),
         }
     }
 
@@ -261,8 +267,16 @@ impl Batcher {
             reason = "the limits were checked to fit"
         )]
         let bytes = self.limits.bytes as u32;
-        let Ok(budget) = Arc::clone(&self.budget).acquire_many_owned(bytes).await else {
-            return; // never closed
+        let budget = match Arc::clone(&self.budget).try_acquire_many_owned(bytes) {
+            Ok(budget) => budget,
+            Err(_) => {
+                let waits = Starving::begin(self);
+                let Ok(budget) = Arc::clone(&self.budget).acquire_many_owned(bytes).await else {
+                    return; // never closed
+                };
+                drop(waits);
+                budget
+            }
         };
         let mut slot = self.lock();
         // Another worker may have been faster.
@@ -291,6 +305,16 @@ impl Batcher {
         }
     }
 
+    /// Until somebody waits for bytes that others hold.
+    pub(super) async fn starves(&self) {
+        let starved = self.starved.notified();
+        tokio::pin!(starved);
+        starved.as_mut().enable();
+        if self.starving.load(Ordering::SeqCst) == 0 {
+            starved.await;
+        }
+    }
+
     /// The open batch, if it holds a record and `take` says so of when it was opened.
     pub(super) fn take_if(&self, take: impl FnOnce(Instant) -> bool) -> Option<Sealed> {
         let mut slot = self.lock();
@@ -310,6 +334,23 @@ impl Batcher {
                 None => self.opened.notified().await,
             }
         }
+    }
+}
+
+/// Somebody waits for bytes of the budget, for as long as this lives.
+struct Starving<'b>(&'b Batcher);
+
+impl<'b> Starving<'b> {
+    fn begin(batcher: &'b Batcher) -> Self {
+        batcher.starving.fetch_add(1, Ordering::SeqCst);
+        batcher.starved.notify_waiters();
+        Self(batcher)
+    }
+}
+
+impl Drop for Starving<'_> {
+    fn drop(&mut self) {
+        self.0.starving.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -22,11 +22,12 @@ use crate::ledger::SeenStore;
 use crate::quarantine::{Kept, QuarantineEntry, Reason};
 use crate::sink::Delivery;
 
-/// How often the mark of a file is told to the ledger, at most.
-const MARKED: Duration = Duration::from_millis(20);
+/// How often the mark of a file is told to the ledger, at most, unless somebody waits
+/// for the bytes that are held until then.
+const MARKED: Duration = Duration::from_millis(50);
 
 /// How often accepted records are written down for later runs, at most.
-const REMEMBERED: Duration = Duration::from_secs(1);
+const REMEMBERED: Duration = Duration::from_secs(2);
 
 const SENT_ENOUGH: &str = "as many bytes were sent as may be";
 
@@ -322,6 +323,7 @@ impl Run {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => {}
+                () = self.batcher.starves() => {}
                 () = tokio::time::sleep(MARKED) => {}
             }
             let Some(mark) = track.unmarked().filter(|_| track.is_open()) else {
