@@ -20,6 +20,7 @@
     reason = "a test that fails may panic where it likes; helpers are for all tests"
 )]
 
+mod daemon;
 mod emulator;
 mod forward;
 mod proxy;
