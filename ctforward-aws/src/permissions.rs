@@ -94,7 +94,7 @@ pub const ACTIONS: &[Action] = &[
         "sqs:GetQueueAttributes",
         &["get_queue_attributes"],
         &[Way::Queue, Way::Doctor],
-        "looking at the queue's settings",
+        "looking at the queue's settings, and at how many messages it holds",
     ),
     action(
         "sqs:GetQueueUrl",

@@ -19,12 +19,16 @@ use crate::redrive::Redriver;
 use crate::sources::{Detail, Watched};
 use crate::status::{
     Backlog, Board, DeliveryStatus, FreshnessStatus, LastError, LastSeenRow, LastSeenStatus,
-    LedgerState, QuarantineGroup, Rates, Redriven, SourceState, SourceStatus, Status, Totals,
+    LedgerState, QuarantineGroup, QueueDepth, Rates, Redriven, SourceState, SourceStatus, Status,
+    Totals,
 };
 use crate::tokens::Tokens;
 
 /// How often the ledger is asked for its sums.
 const LEDGER: Duration = Duration::from_secs(60);
+
+/// How often a queue is asked how many messages it holds.
+const DEPTHS: Duration = Duration::from_secs(30);
 
 /// What of the daemon can be looked at.
 pub struct Parts {
@@ -109,6 +113,25 @@ impl Desk {
         }
     }
 
+    /// Asks each queue now and then how many messages it holds.
+    pub async fn ask_depths(self: Arc<Self>) {
+        loop {
+            let queues = self.parts.sources.iter().filter_map(|s| match &s.detail {
+                Detail::Queue(_, depth) => Some(Arc::clone(depth)),
+                _ => None,
+            });
+            // Side by side: one that does not answer keeps none of the others waiting.
+            let asked: tokio::task::JoinSet<()> = queues
+                .map(|depth| async move { depth.ask().await })
+                .collect();
+            if asked.is_empty() {
+                return;
+            }
+            asked.join_all().await;
+            tokio::time::sleep(DEPTHS).await;
+        }
+    }
+
     fn shown(&self) -> std::sync::MutexGuard<'_, Shown> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -156,7 +179,10 @@ impl Desk {
             let stopping = parts.stop.is_cancelled();
             status(source, held_back, stopping, now)
         });
-        let sources = sources.collect();
+        let sources: Vec<SourceStatus> = sources.collect();
+        let waiting = sources.iter().filter_map(|source| source.queue);
+        let waiting = waiting.map(|queue| queue.waiting + queue.delayed);
+        let files_waiting = waiting.reduce(u64::saturating_add);
         let tokens = parts.tokens.status(self.refused());
         let ledger_fails = parts.ledger.fails();
         let mut shown = self.shown();
@@ -177,7 +203,7 @@ impl Desk {
                 files_in_flight: progress
                     .files_seen()
                     .saturating_sub(progress.files_decided()),
-                files_waiting: None,
+                files_waiting,
                 oldest_undelivered: oldest,
                 oldest_undelivered_seconds: oldest.map(age),
             },
@@ -226,7 +252,7 @@ fn heard(source: &Watched) -> bool {
     let own = match &source.detail {
         Detail::Folder => false,
         Detail::Bucket(stats) => stats.get().rounds > 0,
-        Detail::Queue(stats) => stats.get().receives > 0,
+        Detail::Queue(stats, _) => stats.get().receives > 0,
     };
     own || seen.looked.is_some() || seen.failures > 0 || seen.ended
 }
@@ -237,7 +263,7 @@ fn status(source: &Watched, held_back: bool, stopping: bool, now: Timestamp) -> 
     // What a source that tries again by itself says of its last call.
     let own = match &source.detail {
         Detail::Folder => None,
-        Detail::Queue(stats) => stats.failing().map(|error| (now, error.to_string())),
+        Detail::Queue(stats, _) => stats.failing().map(|error| (now, error.to_string())),
         Detail::Bucket(stats) => {
             let stats = stats.get();
             // A round that could list nothing at all; single folders are in its log.
@@ -260,13 +286,21 @@ fn status(source: &Watched, held_back: bool, stopping: bool, now: Timestamp) -> 
         () if !heard(source) => SourceState::Starting,
         () => SourceState::Running,
     };
+    let queue = match &source.detail {
+        Detail::Queue(_, depth) => depth.last().map(|depth| QueueDepth {
+            waiting: depth.waiting,
+            in_flight: depth.in_flight,
+            delayed: depth.delayed,
+        }),
+        _ => None,
+    };
     SourceStatus {
         name: seen.name,
         kind: source.kind.to_owned(),
         state,
         last_error: error.map(|(at, message)| LastError { at, message }),
         last_heard: seen.looked.max(listed),
-        queue: None,
+        queue,
     }
 }
 

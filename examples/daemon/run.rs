@@ -129,6 +129,7 @@ pub async fn run(
     };
     let keepers = [
         tokio::spawn(Arc::clone(&desk).keep()),
+        tokio::spawn(Arc::clone(&desk).ask_depths()),
         tokio::spawn(tell(Arc::clone(&desk), stop.clone())),
         tokio::spawn(systemd::watchdog(pages.clone())),
         tokio::spawn(async move {

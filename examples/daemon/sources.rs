@@ -1,13 +1,13 @@
 //! The sources, side by side, and how each is.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_s3::config::Region;
 use ctforward_aws::notification::Allow;
 use ctforward_aws::s3::rounds::RoundsHandle;
 use ctforward_aws::s3::{PlainHttp, Rounds};
-use ctforward_aws::sqs::{DeadLetters, QueueUrl, SqsStatsHandle};
+use ctforward_aws::sqs::{DeadLetters, QueueDepth, QueueDepthHandle, QueueUrl, SqsStatsHandle};
 use ctforward_aws::{S3Reader, S3Source, SqsSource};
 use ctforward_core::deliver::Denied;
 use ctforward_core::ledger::Known;
@@ -29,7 +29,36 @@ pub struct Watched {
 pub enum Detail {
     Folder,
     Bucket(RoundsHandle),
-    Queue(SqsStatsHandle),
+    Queue(SqsStatsHandle, Arc<Depth>),
+}
+
+/// How many messages a queue holds, as it said last.
+pub struct Depth {
+    handle: QueueDepthHandle,
+    last: Mutex<Option<QueueDepth>>,
+}
+
+impl Depth {
+    fn new(handle: QueueDepthHandle) -> Self {
+        Self {
+            handle,
+            last: Mutex::new(None),
+        }
+    }
+
+    /// What it said last; `None` where it did not.
+    pub fn last(&self) -> Option<QueueDepth> {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks it. Where it does not say, that is not known, and all else goes on.
+    pub async fn ask(&self) {
+        let said = self.handle.ask().await;
+        if let Err(error) = &said {
+            tracing::debug!(%error, "how many messages a queue holds is not known");
+        }
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = said.ok();
+    }
 }
 
 /// All sources in one, what can be looked at of each, and what opens objects again.
@@ -88,8 +117,9 @@ pub async fn open(
                 for bucket in &sqs.buckets {
                     readers.by_bucket.insert(bucket.clone(), reader.clone());
                 }
-                let stats = queue.stats();
-                (Box::new(queue), Detail::Queue(stats))
+                let depth = Arc::new(Depth::new(queue.depth()));
+                let detail = Detail::Queue(queue.stats(), depth);
+                (Box::new(queue), detail)
             }
         };
         members.push((watch.clone(), made));

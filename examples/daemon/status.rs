@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 pub use rate::{Rate, Rates};
-pub use token::{TokenStatus, TokenWarning};
+pub use token::TokenStatus;
 
 /// What the pages ask of the daemon.
 ///
@@ -192,8 +192,8 @@ pub struct QueueDepth {
     pub waiting: u64,
     /// Messages that somebody has received.
     pub in_flight: u64,
-    /// Messages in its dead-letter queue, where that may be asked.
-    pub dead: Option<u64>,
+    /// Messages that are not shown to anybody yet.
+    pub delayed: u64,
 }
 
 /// When each account and region was last seen.

@@ -6,13 +6,14 @@ use async_trait::async_trait;
 use ctforward_aws::secretsmanager::SecretReader;
 use ctforward_core::Result;
 use ctforward_visionone::{
-    CachedToken, Expiry, Secret, TokenEnv, TokenFile, TokenPair, TokenProvider, Which,
+    CachedToken, Expiry, ExpiryWarning, Secret, TokenEnv, TokenFile, TokenPair, TokenProvider,
+    Which,
 };
 use jiff::Timestamp;
 use tokio::sync::OnceCell;
 
 use crate::config::TokenPlace;
-use crate::status::{TokenStatus, TokenWarning};
+use crate::status::TokenStatus;
 
 impl TokenPlace {
     /// What hands out the token that is there; nothing is read yet.
@@ -125,11 +126,7 @@ impl Tokens {
         let now = Timestamp::now();
         let status = |one: &One| {
             let expiry = *one.expiry.lock().unwrap_or_else(PoisonError::into_inner);
-            let expires = match expiry {
-                Expiry::At(at) => Some(at),
-                _ => None,
-            };
-            let mut status = TokenStatus::new(one.which.as_str(), &one.from, expires, now);
+            let mut status = TokenStatus::new(one.which.as_str(), &one.from, expiry, now);
             status.refused = match &self.pair {
                 Some(pair) => pair.is_refused(one.which),
                 None => refused,
@@ -163,7 +160,7 @@ impl Tokens {
 
 /// Warnings that were given, so that each is given once.
 #[derive(Default)]
-pub struct Warned(Vec<Option<TokenWarning>>);
+pub struct Warned(Vec<Option<ExpiryWarning>>);
 
 impl Warned {
     /// Warns where a token came nearer to its end.
@@ -177,11 +174,11 @@ impl Warned {
             let (name, from) = (&token.name, &token.from);
             let days = token.days_left.unwrap_or_default();
             match token.warning {
-                TokenWarning::None => {}
-                TokenWarning::Unknown => {
-                    tracing::info!(%name, %from, "the token does not say when it expires");
+                ExpiryWarning::None => {}
+                ExpiryWarning::Unknown => {
+                    tracing::info!(%name, %from, "expiry unknown: the token does not say when it expires");
                 }
-                TokenWarning::Expired => tracing::error!(%name, %from, "the token has expired"),
+                ExpiryWarning::Expired => tracing::error!(%name, %from, "the token has expired"),
                 _ => tracing::warn!(%name, %from, days, "the token expires soon"),
             }
         }

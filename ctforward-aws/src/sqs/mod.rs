@@ -6,6 +6,7 @@
 mod builder;
 mod calls;
 mod client;
+mod depth;
 mod error;
 mod keeper;
 mod lease;
@@ -18,6 +19,7 @@ mod terms;
 
 pub use builder::{DeadLetters, SqsSourceBuilder};
 pub use client::client;
+pub use depth::{QueueDepth, QueueDepthHandle};
 pub use queue::QueueUrl;
 pub use source::SqsSource;
 pub use stats::{SqsStats, SqsStatsHandle};

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tracing::Instrument as _;
 
 use super::builder::SqsSourceBuilder;
+use super::depth::QueueDepthHandle;
 use super::error::ORIGIN;
 use super::keeper::{Command, Keeper};
 use super::receive::{Received, Receiver};
@@ -129,6 +130,12 @@ impl SqsSource {
     #[must_use]
     pub fn stats(&self) -> SqsStatsHandle {
         SqsStatsHandle(Arc::clone(&self.receiver.counters))
+    }
+
+    /// Asks the queue how many messages it holds, also after the source was given away.
+    #[must_use]
+    pub fn depth(&self) -> QueueDepthHandle {
+        QueueDepthHandle(self.receiver.line.clone())
     }
 
     /// How many messages there is room for.

@@ -6,10 +6,13 @@ use jiff::Timestamp;
 use reqwest::header::{CONTENT_TYPE, LOCATION};
 
 use super::VisionOneSink;
+use crate::expiry::{Expiry, ExpiryWarning};
+use crate::secret::Secret;
 
 const CONNECT: (&str, &str) = ("endpoint-connect", "connection to the endpoint");
 const ENDPOINT: (&str, &str) = ("endpoint", "endpoint");
 const TOKEN: (&str, &str) = ("token", "token");
+const EXPIRY: (&str, &str) = ("token-expiry", "expiry of the token");
 
 /// What a request without a token and without a body came to.
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +76,7 @@ impl VisionOneSink {
                 return checks;
             }
         };
+        checks.push(expiry(&token, Timestamp::now()));
         if !send_test_record || answer.is_err() {
             checks.push(
                 Check::new(
@@ -95,6 +99,27 @@ impl VisionOneSink {
         checks.push(of_token);
         checks
     }
+}
+
+/// When the token expires, by its own words.
+fn expiry(token: &Secret, now: Timestamp) -> Check {
+    let expiry = Expiry::of(token);
+    let check = |outcome, seen: String| Check::new(EXPIRY.0, EXPIRY.1, outcome, seen);
+    let renew = "make a new token on the collector's page, and let it follow this one";
+    let days = expiry.left(now).map_or(0, |left| left.as_hours() / 24);
+    let (outcome, seen) = match expiry.warning(now) {
+        ExpiryWarning::Unknown => {
+            let seen = format!("{expiry}: the token does not say when it expires");
+            return check(Outcome::Unknown, seen);
+        }
+        ExpiryWarning::None => return check(Outcome::Pass, format!("{expiry}, in {days} days")),
+        ExpiryWarning::Expired => (Outcome::Fail, format!("{expiry}: that is past")),
+        ExpiryWarning::Day => (Outcome::Warn, format!("{expiry}, within a day")),
+        ExpiryWarning::Month | ExpiryWarning::Week => {
+            (Outcome::Warn, format!("{expiry}, in {days} days"))
+        }
+    };
+    check(outcome, seen).with_fix(renew)
 }
 
 /// One line that no one takes for an event of AWS.
@@ -290,6 +315,28 @@ mod tests {
         let (one, two) = sent_one("x", &Ok(()));
         assert_eq!(one.map(|c| c.outcome), Some(Outcome::Pass));
         assert_eq!(two.outcome, Outcome::Pass);
+    }
+
+    #[test]
+    fn a_token_that_ends_soon_is_a_warning_and_an_opaque_one_is_unknown() {
+        // {"exp":1516239022}, of 2018-01-18T01:30:22Z.
+        let token = Secret::new("e30.eyJleHAiOjE1MTYyMzkwMjJ9.x").unwrap();
+        for (now, outcome, text) in [
+            ("2017-12-01T00:00:00Z", Outcome::Pass, "in 48 days"),
+            ("2017-12-20T00:00:00Z", Outcome::Warn, "in 29 days"),
+            ("2018-01-12T00:00:00Z", Outcome::Warn, "in 6 days"),
+            ("2018-01-17T12:00:00Z", Outcome::Warn, "within a day"),
+            ("2018-01-18T01:30:22Z", Outcome::Fail, "past"),
+        ] {
+            let check = expiry(&token, now.parse().unwrap());
+            assert_eq!(check.outcome, outcome, "{check:?}");
+            assert!(check.seen.contains(text), "{check:?}");
+            assert!(check.seen.contains("2018-01-18T01:30:22Z"), "{check:?}");
+            assert_eq!(check.fix.is_some(), outcome != Outcome::Pass);
+        }
+        let opaque = expiry(&Secret::new("opaque").unwrap(), Timestamp::UNIX_EPOCH);
+        assert_eq!(opaque.outcome, Outcome::Unknown);
+        assert!(opaque.seen.starts_with("expiry unknown"), "{opaque:?}");
     }
 
     #[test]

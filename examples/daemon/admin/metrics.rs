@@ -10,7 +10,7 @@ use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 
-use crate::status::{QuarantineGroup, SourceState, Status};
+use crate::status::{QuarantineGroup, SourceState, SourceStatus, Status};
 
 /// Upper ends in seconds: from a minute, since CloudTrail itself takes minutes.
 const AGES: [f64; 14] = [
@@ -74,10 +74,16 @@ pub(super) fn set(status: &Status, ready: bool, groups: Option<&[QuarantineGroup
     let depths: [(&'static str, u64); 3] = [
         ("waiting", queues().map(|q| q.waiting).sum()),
         ("in_flight", queues().map(|q| q.in_flight).sum()),
-        ("dead", queues().filter_map(|q| q.dead).sum()),
+        ("delayed", queues().map(|q| q.delayed).sum()),
     ];
-    for (state, messages) in depths {
-        gauge!("ctforward_queue_messages", "state" => state).set(messages as f64);
+    // What is not known is not 0: the last values stay, and this says so.
+    let unknown = |s: &&SourceStatus| s.kind == "sqs" && s.queue.is_none();
+    let unknown = status.sources.iter().filter(unknown).count();
+    gauge!("ctforward_queues_unknown").set(unknown as f64);
+    if unknown == 0 {
+        for (state, messages) in depths {
+            gauge!("ctforward_queue_messages", "state" => state).set(messages as f64);
+        }
     }
     for name in table::TOKENS {
         let tokens = status.tokens.iter().filter(|token| token.name == name);

@@ -1,5 +1,6 @@
+use ctforward_visionone::{Expiry, ExpiryWarning};
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// A token of an endpoint, as far as it can be shown: never the token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -12,54 +13,44 @@ pub struct TokenStatus {
     pub expires: Option<Timestamp>,
     /// Whole days until then; below 0 once it has expired.
     pub days_left: Option<i64>,
-    /// How pressing it is.
-    pub warning: TokenWarning,
+    /// How pressing it is to renew it: `none`, `unknown`, `month`, `week`, `day` or
+    /// `expired`.
+    #[serde(serialize_with = "word")]
+    pub warning: ExpiryWarning,
     /// Whether the endpoint refused it last.
     pub refused: bool,
 }
 
-/// How pressing it is to renew a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TokenWarning {
-    /// More than 30 days are left.
-    None,
-    /// The token does not say when it expires.
-    Unknown,
-    /// 30 days are left, or less.
-    Month,
-    /// Seven days, or less.
-    Week,
-    /// One day, or less.
-    Day,
-    /// It has expired.
-    Expired,
+fn word<S: Serializer>(warning: &ExpiryWarning, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(match warning {
+        ExpiryWarning::None => "none",
+        ExpiryWarning::Month => "month",
+        ExpiryWarning::Week => "week",
+        ExpiryWarning::Day => "day",
+        ExpiryWarning::Expired => "expired",
+        _ => "unknown",
+    })
 }
 
 impl TokenStatus {
-    /// The token `name` that comes from `from` and says to expire at `expires`.
+    /// The token `name` that comes from `from` and expires at `expiry`.
     pub fn new(
         name: impl Into<String>,
         from: impl Into<String>,
-        expires: Option<Timestamp>,
+        expiry: Expiry,
         now: Timestamp,
     ) -> Self {
-        let left = expires.map(|at| at.as_second() - now.as_second());
-        const DAY: i64 = 86_400;
-        let warning = match left {
-            None => TokenWarning::Unknown,
-            Some(left) if left <= 0 => TokenWarning::Expired,
-            Some(left) if left <= DAY => TokenWarning::Day,
-            Some(left) if left <= 7 * DAY => TokenWarning::Week,
-            Some(left) if left <= 30 * DAY => TokenWarning::Month,
-            Some(_) => TokenWarning::None,
+        let expires = match expiry {
+            Expiry::At(at) => Some(at),
+            _ => None,
         };
+        let left = expiry.left(now);
         Self {
             name: name.into(),
             from: from.into(),
             expires,
-            days_left: left.map(|left| left.div_euclid(DAY)),
-            warning,
+            days_left: left.map(|left| left.as_secs().div_euclid(86_400)),
+            warning: expiry.warning(now),
             refused: false,
         }
     }
@@ -70,32 +61,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn warnings_come_at_thirty_seven_and_one_days() {
+    fn days_are_counted_down_and_each_warning_has_its_word() {
         let now: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
         let at = |seconds: i64| Timestamp::from_second(now.as_second() + seconds).unwrap();
         let day = 86_400;
-        for (left, days, warning) in [
-            (31 * day, 31, TokenWarning::None),
-            (30 * day + 1, 30, TokenWarning::None),
-            (30 * day, 30, TokenWarning::Month),
-            (7 * day + 1, 7, TokenWarning::Month),
-            (7 * day, 7, TokenWarning::Week),
-            (day, 1, TokenWarning::Day),
-            (1, 0, TokenWarning::Day),
-            (0, 0, TokenWarning::Expired),
-            (-1, -1, TokenWarning::Expired),
+        for (left, days, word) in [
+            (31 * day, 31, "none"),
+            (30 * day, 30, "month"),
+            (7 * day, 7, "week"),
+            (day, 1, "day"),
+            (1, 0, "day"),
+            (0, 0, "expired"),
+            (-1, -1, "expired"),
         ] {
-            let status = TokenStatus::new("current", "file", Some(at(left)), now);
-            assert_eq!(
-                (status.days_left, status.warning),
-                (Some(days), warning),
-                "{left}"
-            );
+            let status = TokenStatus::new("current", "file", Expiry::At(at(left)), now);
+            let json = serde_json::to_value(&status).unwrap();
+            assert_eq!(json["days_left"], days, "{left}");
+            assert_eq!(json["warning"], word, "{left}");
         }
-        let opaque = TokenStatus::new("current", "file", None, now);
+        let opaque = TokenStatus::new("current", "file", Expiry::Unknown, now);
+        let json = serde_json::to_value(&opaque).unwrap();
         assert_eq!(
-            (opaque.days_left, opaque.warning),
-            (None, TokenWarning::Unknown)
+            (&json["days_left"], &json["expires"]),
+            (&serde_json::Value::Null, &serde_json::Value::Null)
         );
+        assert_eq!(json["warning"], "unknown");
     }
 }

@@ -202,7 +202,15 @@ async fn carry_out(
     match action {
         "GetQueueAttributes" => {
             let state = state.lock().unwrap();
-            let mut attributes = json!({"VisibilityTimeout": state.visibility.to_string()});
+            let now = Instant::now();
+            let hidden = state.messages.values().filter(|m| m.visible > now).count();
+            let shown = state.messages.len() - hidden;
+            let mut attributes = json!({
+                "VisibilityTimeout": state.visibility.to_string(),
+                "ApproximateNumberOfMessages": shown.to_string(),
+                "ApproximateNumberOfMessagesNotVisible": hidden.to_string(),
+                "ApproximateNumberOfMessagesDelayed": "0",
+            });
             if let Some(policy) = &state.redrive {
                 attributes["RedrivePolicy"] = json!(policy);
             }

@@ -57,6 +57,30 @@ async fn errors_of_receive_throttling_and_access_are_counted_apart() {
 }
 
 #[tokio::test]
+async fn the_depth_is_what_the_queue_says_or_unknown_and_no_error_of_the_source() {
+    let queue = Queue::start().await;
+    notify(&queue, &["a"]);
+    notify(&queue, &["b"]);
+    let wait = Duration::from_secs(20);
+    let mut source = source(&queue).visibility(wait).build().unwrap();
+    let (depth, stats) = (source.depth(), source.stats());
+    let said = depth.ask().await.unwrap();
+    assert_eq!((said.waiting, said.in_flight, said.delayed), (2, 0, 0));
+    let held = file(&mut source).await;
+    assert_eq!(depth.ask().await.unwrap().in_flight, 2);
+    // Denied, or an answer without numbers: an error of this call and of nothing else.
+    queue.fault(
+        "GetQueueAttributes",
+        Fault::Answer(403, "AccessDeniedException"),
+    );
+    let error = depth.ask().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unauthorized);
+    assert!(stats.failing().is_none());
+    assert_eq!((stats.get().denied, stats.get().receive_errors), (0, 0));
+    accepted(held).await.unwrap();
+}
+
+#[tokio::test]
 async fn access_denied_is_final_unless_told_otherwise() {
     let queue = Queue::start().await;
     let mut source = source(&queue).build().unwrap();

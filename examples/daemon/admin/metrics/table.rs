@@ -200,7 +200,12 @@ pub(super) const METRICS: &[Metric] = &[
         Unit::Count,
         "Messages of all queues, about.",
     )
-    .by("state", &["waiting", "in_flight", "dead"]),
+    .by("state", &["waiting", "in_flight", "delayed"]),
+    gauged(
+        "ctforward_queues_unknown",
+        Unit::Count,
+        "Queues that do not say how many messages they hold; the last numbers stay.",
+    ),
     gauged(
         "ctforward_token_expires_timestamp_seconds",
         Unit::Seconds,

@@ -151,7 +151,7 @@ fn names_from_outside_become_no_label_value() {
     status.tokens.push(crate::status::TokenStatus::new(
         "planted\"} 1\nfoo 1",
         "somewhere",
-        None,
+        ctforward_visionone::Expiry::Unknown,
         jiff::Timestamp::now(),
     ));
     set(
@@ -167,6 +167,26 @@ fn names_from_outside_become_no_label_value() {
     assert!(!scrape.contains("111122223333"), "an account is a label");
     assert!(scrape.contains("ctforward_quarantine_entries{reason=\"refused\"}"));
     assert!(scrape.contains("ctforward_quarantine_entries{reason=\"other\"}"));
+}
+
+#[test]
+fn a_queue_that_does_not_say_its_depth_leaves_the_numbers_and_is_counted() {
+    let board = super::super::tests::board::TestBoard::new();
+    let mut status = crate::status::Board::status(&board);
+    let own = super::recorder().unwrap();
+    let handle = own.handle();
+    metrics::with_local_recorder(&own, || set(&status, true, None));
+    let waiting = "ctforward_queue_messages{state=\"waiting\"} 4321\n";
+    let scrape = handle.render();
+    assert!(scrape.contains(waiting), "{scrape}");
+    assert!(scrape.contains("ctforward_queues_unknown 0\n"), "{scrape}");
+    for source in &mut status.sources {
+        source.queue = None;
+    }
+    metrics::with_local_recorder(&own, || set(&status, true, None));
+    let scrape = handle.render();
+    assert!(scrape.contains(waiting), "{scrape}");
+    assert!(scrape.contains("ctforward_queues_unknown 1\n"), "{scrape}");
 }
 
 #[test]

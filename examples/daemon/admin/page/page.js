@@ -78,7 +78,7 @@
     const rows = s.sources.map((f) => {
       let error = none;
       if (f.last_error) (error = make('span')).append(make('span', f.last_error.message, 'foreign small'), ' ', make('span', '(' + since(f.last_error.at, s.now) + ')', 'quiet'));
-      const q = f.queue, depth = q ? count(q.waiting) + ' wait, ' + count(q.in_flight) + ' taken' + (q.dead === null ? '' : ', ' + count(q.dead) + ' dead') : none;
+      const q = f.queue, depth = q ? count(q.waiting) + ' wait, ' + count(q.in_flight) + ' taken' + (q.delayed ? ', ' + count(q.delayed) + ' delayed' : '') : none;
       return [f.name, f.kind, badge(plain(f.state), kind[f.state] || ''), since(f.last_heard, s.now), depth, error];
     });
     show('sources', rows.length ? table(['source', 'kind', 'state', 'heard', 'queue', 'last error'], rows, ['foreign', '', '', '', '', '']) : words('No source.'));

@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 use ctforward_core::deliver::{PacePolicy, Pacer};
 use ctforward_core::{Error, ErrorKind, Result};
+use ctforward_visionone::Expiry;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Semaphore;
 
@@ -92,7 +93,7 @@ impl Board for TestBoard {
             queue: (kind == "sqs").then_some(QueueDepth {
                 waiting: 4_321,
                 in_flight: 12,
-                dead: Some(1),
+                delayed: 1,
             }),
         };
         let seen = |account: &str, region: &str, minutes| LastSeenRow {
@@ -150,10 +151,10 @@ impl Board for TestBoard {
                 TokenStatus::new(
                     "current",
                     "file /etc/ctforward/token",
-                    Some(now + SignedDuration::from_hours(130)),
+                    Expiry::At(now + SignedDuration::from_hours(130)),
                     now,
                 ),
-                TokenStatus::new("next", "CTFORWARD_NEXT_TOKEN", None, now),
+                TokenStatus::new("next", "CTFORWARD_NEXT_TOKEN", Expiry::Unknown, now),
             ],
             ledger: LedgerState {
                 kind: "sqlite".to_owned(),
