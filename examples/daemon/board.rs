@@ -267,7 +267,8 @@ fn status(source: &Watched, held_back: bool, stopping: bool, now: Timestamp) -> 
         Detail::Bucket(stats) => {
             let stats = stats.get();
             // A round that could list nothing at all; single folders are in its log.
-            let nothing = stats.failing > 0 && stats.failing >= stats.folders;
+            let wrong = stats.failing + stats.unlisted;
+            let nothing = wrong > 0 && stats.failing >= stats.folders;
             stats.last_error.filter(|_| nothing)
         }
     };

@@ -28,7 +28,10 @@ pub fn listen(
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
                 _ = hangup.recv() => {
-                    tokens.read_again().await;
+                    // Apart: where a token is kept may be slow to answer, and a stop waits
+                    // for nobody.
+                    let tokens = Arc::clone(&tokens);
+                    tokio::spawn(async move { tokens.read_again().await });
                     continue;
                 }
             }

@@ -70,18 +70,24 @@ impl Message {
         lease.terms.pause(lease.receives, fastrand::f64())
     }
 
-    /// Says it to the queue, and waits for its answer.
-    async fn say(&self, what: What) -> Result<()> {
+    /// Says it to the queue, which answers in time.
+    fn say(&self, what: What) -> Result<oneshot::Receiver<Result<()>>> {
         let (reply, answer) = oneshot::channel();
         let job = Job::new(Arc::clone(&self.lease), what, Some(reply));
         let sent = self.keeper.send(Command::Decide(job));
-        let gone = || {
-            let why = "the task that speaks with the queue has ended; the message comes again";
-            Error::new(ErrorKind::Other, ORIGIN, why)
-        };
         sent.map_err(|_| gone())?;
-        answer.await.unwrap_or_else(|_| Err(gone()))
+        Ok(answer)
     }
+}
+
+/// What the queue answered to what was said.
+async fn heard(said: Result<oneshot::Receiver<Result<()>>>) -> Result<()> {
+    said?.await.unwrap_or_else(|_| Err(gone()))
+}
+
+fn gone() -> Error {
+    let why = "the task that speaks with the queue has ended; the message comes again";
+    Error::new(ErrorKind::Other, ORIGIN, why)
 }
 
 /// The receipt of one part of a message.
@@ -110,6 +116,13 @@ impl Receipt for Part {
     async fn accept(mut self: Box<Self>) -> Result<()> {
         self.told = true;
         let last = self.message.tell(None);
+        let lost = self.lost();
+        // Said before anything is waited for: whoever drops this future from here on
+        // drops no decision.
+        let said = last.filter(|_| lost.is_none()).map(|what| {
+            let deletes = matches!(what, What::Delete);
+            (deletes, self.message.say(what))
+        });
         // What says the same of the same object is done too, each by its own message.
         let doubles = self.doubles().into_iter().map(|double| {
             let double: Box<dyn Receipt> = Box::new(double);
@@ -120,16 +133,16 @@ impl Receipt for Part {
                 tracing::warn!(%error, "a message about an object that is done comes again");
             }
         }
-        if let Some(error) = self.lost() {
+        if let Some(error) = lost {
             return Err(error);
         }
-        match last {
+        match said {
             // The others decide on it; of this part nothing more is to be done.
             None => Ok(()),
-            Some(What::Delete) => self.message.say(What::Delete).await,
-            Some(show) => {
+            Some((true, said)) => heard(said).await,
+            Some((false, said)) => {
                 // Of this part all was done, whatever becomes of the message.
-                if let Err(error) = self.message.say(show).await {
+                if let Err(error) = heard(said).await {
                     tracing::warn!(%error, "a message could not be given back");
                 }
                 Ok(())
@@ -144,7 +157,7 @@ impl Receipt for Part {
             double.give_back(after);
         }
         match self.message.tell(Some(pause)) {
-            Some(show) if self.lost().is_none() => self.message.say(show).await,
+            Some(show) if self.lost().is_none() => heard(self.message.say(show)).await,
             // The last of the others gives it back, or it comes again by itself.
             _ => Ok(()),
         }

@@ -20,6 +20,9 @@ use super::terms::Terms;
 use crate::notification::{Allow, Item, decode};
 use crate::s3::S3Reader;
 
+/// Log files have at most 50 MB as stored (CloudTrail user guide).
+const LARGEST: u64 = 64 * 1024 * 1024;
+
 /// Where nobody says how large a file is, it takes up so much of the bytes in flight.
 const UNKNOWN: u64 = 1024 * 1024;
 
@@ -234,7 +237,9 @@ impl Receiver {
         match item {
             Item::Created(named) => {
                 count(&self.counters.files, 1);
-                let held = self.counters.hold_file(named.size.unwrap_or(UNKNOWN));
+                // A message may claim any size: none keeps others out for more than a large file.
+                let size = named.size.unwrap_or(UNKNOWN).min(LARGEST);
+                let held = self.counters.hold_file(size);
                 let mut receipt = message.part(Some(held));
                 if let Some(object) = Identity::of(&named) {
                     let Some(first) = self.doubles.join(object, receipt) else {

@@ -124,6 +124,11 @@ impl Run {
         row: &Finished,
         outcome: Outcome,
     ) -> Result<()> {
+        // Somebody else may be at the file by now: a lost lease finishes nothing.
+        if let Some(error) = receipt.lost() {
+            self.give_back(receipt, ticket, &error, &object.id).await;
+            return Err(error);
+        }
         if let (Some(ledger), Some(ticket)) = (&self.ledger, ticket) {
             let noted = match outcome {
                 Outcome::Delivered | Outcome::Quarantined => {

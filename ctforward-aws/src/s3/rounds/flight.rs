@@ -103,11 +103,12 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
+        // In this order: whoever lists the folder because it is owed finds the key free.
+        self.flight.under_way().remove(&self.key);
         if self.owed {
             let folder = Arc::clone(&self.folder);
             self.flight.reopened_folders().insert(folder);
         }
-        self.flight.under_way().remove(&self.key);
     }
 }
 
