@@ -49,6 +49,7 @@ impl S3 {
         }
     }
 
+    #[cfg(feature = "sqs")]
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
