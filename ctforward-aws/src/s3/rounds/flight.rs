@@ -1,6 +1,7 @@
 //! Which files are under way, and which are known to be finished.
 
 use std::collections::HashSet;
+use std::collections::hash_map::{Entry, HashMap};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use ctforward_core::{Error, Object, Receipt, Result};
 pub(super) struct Flight {
     /// Keys that wait to be handed on, or were handed on and are not decided: no
     /// more than the pipeline takes, and a few pages.
-    under_way: Mutex<HashSet<Arc<str>>>,
+    under_way: Mutex<HashMap<Arc<str>, Option<u128>>>,
     remembered: Mutex<Remembered>,
     /// Folders with files that were handed on and not accepted.
     reopened: Mutex<HashSet<Arc<str>>>,
@@ -30,14 +31,25 @@ impl Flight {
         }
     }
 
-    /// Takes a file of `folder` that is not under way.
+    /// Takes a file of `folder` that is not under way. One that is, and was written anew
+    /// since, is to be looked for again, however old it is.
     pub(super) fn take(self: &Arc<Self>, object: &Object, folder: &Arc<str>) -> Option<Ticket> {
         let key: Arc<str> = object.id.key.as_str().into();
-        self.under_way().insert(Arc::clone(&key)).then(|| Ticket {
+        let mark = self.remembered().mark(object);
+        match self.under_way().entry(Arc::clone(&key)) {
+            Entry::Vacant(place) => place.insert(mark),
+            Entry::Occupied(other) => {
+                if mark.is_none() || *other.get() != mark {
+                    self.reopened_folders().insert(Arc::clone(folder));
+                }
+                return None;
+            }
+        };
+        Some(Ticket {
             flight: Arc::clone(self),
             key,
             folder: Arc::clone(folder),
-            mark: self.remembered().mark(object),
+            mark,
             owed: false,
         })
     }
@@ -57,7 +69,7 @@ impl Flight {
         self.under_way().len()
     }
 
-    fn under_way(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
+    fn under_way(&self) -> MutexGuard<'_, HashMap<Arc<str>, Option<u128>>> {
         self.under_way
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -263,6 +275,18 @@ mod tests {
         assert!(!take(&flight, &rewritten).unwrap().is_finished());
         take(&flight, &rewritten).unwrap().finish();
         assert!(take(&flight, &rewritten).unwrap().is_finished());
+    }
+
+    #[test]
+    fn a_file_that_was_written_anew_while_it_is_under_way_reopens_its_folder() {
+        let flight = Arc::new(Flight::new(100, true));
+        let under_way = take(&flight, &object("k", "e1")).unwrap().hand_on();
+        assert!(take(&flight, &object("k", "e1")).is_none());
+        assert!(!flight.reopened("folder/"), "it is the same");
+        assert!(take(&flight, &object("k", "e2")).is_none());
+        assert!(flight.reopened("folder/"));
+        under_way.finish();
+        assert!(!take(&flight, &object("k", "e2")).unwrap().is_finished());
     }
 
     #[test]
