@@ -115,7 +115,7 @@ async fn killed_and_taken_over(same_ledger: bool) {
     assert_eq!(each, lines(&all), "{log}");
     let twice = all_lines.len() - each.len();
     if same_ledger {
-        // What the ledger had not yet been told of comes again, and nothing else.
+        // How much comes again hangs on how soon the disk took the file's marks.
         assert!(
             twice as u64 <= before,
             "{twice} records twice, of {before}\n{log}"
