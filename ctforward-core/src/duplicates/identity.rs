@@ -5,8 +5,9 @@ use highway::{HighwayHash, HighwayHasher, Key};
 use jiff::Timestamp;
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
 
-use crate::event::Record;
+use crate::event::known::{Name, Place};
 use crate::event::scan::{find, plain_text, text};
+use crate::event::{Field, Record};
 use crate::ledger::Seen;
 
 /// What names a record, and what is in it, as keyed hashes.
@@ -117,7 +118,7 @@ impl Hasher {
 ///
 /// A key that is written with escapes is passed over: the record then has no name,
 /// or another one, and is sent. Records of different bytes are never duplicates.
-#[derive(Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Names<'a> {
     /// And whether no escape is in it.
     id: Option<(&'a [u8], bool)>,
@@ -127,6 +128,30 @@ struct Names<'a> {
 
 impl<'a> Names<'a> {
     fn of(record: &Record<'a>) -> Self {
+        Self::known(record).unwrap_or_else(|| Self::search(record))
+    }
+
+    /// By what the reader noted, where each of the keys is there at most once.
+    fn known(record: &Record<'a>) -> Option<Self> {
+        let field = |name| match record.place(name) {
+            Place::Absent => Some(None),
+            Place::At(index) => record.fields().get(index).map(Some),
+            Place::Twice | Place::Unclear => None,
+        };
+        let value = |field: &Field| record.bytes().get(field.value());
+        let id = match (field(Name::EVENT_ID)?, field(Name::EVENT_ID_OF_INSIGHT)?) {
+            (Some(_), Some(_)) => return None,
+            (id, other) => id.or(other),
+        };
+        Some(Self {
+            id: id.and_then(|field| Some((value(field)?, record.is_plain(&field.value())))),
+            insight: field(Name::INSIGHT_DETAILS)?.and_then(value),
+            addendum: field(Name::ADDENDUM)?.and_then(value),
+        })
+    }
+
+    /// By looking through all keys; of one that comes twice the last counts.
+    fn search(record: &Record<'a>) -> Self {
         let mut names = Self::default();
         let bytes = record.bytes();
         for field in record.fields() {
@@ -183,6 +208,8 @@ pub(crate) type ById = BuildHasherDefault<FirstBytes>;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::event::RecordBuf;
 
@@ -221,5 +248,23 @@ mod tests {
         let with = |key| Hasher::new(key).identify(&record.as_record()).unwrap();
         assert_ne!(with([1; 32]).id, with([2; 32]).id);
         assert_ne!(with([1; 32]).content, with([2; 32]).content);
+    }
+
+    proptest! {
+        #[test]
+        fn both_ways_of_finding_what_names_a_record_agree(
+            keys in prop::collection::vec(
+                prop::sample::select(vec![
+                    "eventID", "eventId", "insightDetails", "addendum", "x", "event\\u0049D",
+                ]),
+                0..6,
+            ),
+        ) {
+            let members: Vec<String> =
+                keys.iter().enumerate().map(|(n, k)| format!("\"{k}\":\"{n}\"")).collect();
+            let buf = RecordBuf::parse(format!("{{{}}}", members.join(","))).unwrap();
+            let record = buf.as_record();
+            prop_assert_eq!(Names::of(&record), Names::search(&record));
+        }
     }
 }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::index::index;
+use super::known::Known;
 use super::record::{Escapes, Field, Record};
 use crate::{Error, ErrorKind};
 
@@ -22,6 +23,7 @@ pub struct RecordBuf {
     bytes: Bytes,
     fields: Vec<Field>,
     escapes: Escapes,
+    known: Known,
 }
 
 impl RecordBuf {
@@ -51,17 +53,19 @@ impl RecordBuf {
         let fields = index(&bytes)
             .ok_or_else(|| Error::new(ErrorKind::Malformed, "record", "not a JSON object"))?;
         let escapes = Escapes::of(&bytes);
+        let known = Known::of(&bytes, &fields, escapes);
         Ok(Self {
             bytes,
             fields,
             escapes,
+            known,
         })
     }
 
     /// The record; its offset is 0.
     #[must_use]
     pub fn as_record(&self) -> Record<'_> {
-        Record::new(&self.bytes, &self.fields, 0, self.escapes)
+        Record::new(&self.bytes, &self.fields, 0, self.escapes, &self.known)
     }
 
     /// The record's bytes.

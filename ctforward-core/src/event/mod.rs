@@ -3,6 +3,7 @@
 mod buf;
 mod header;
 mod index;
+pub(crate) mod known;
 mod model;
 pub(crate) mod record;
 pub(crate) mod scan;

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use memchr::{memchr, memrchr};
 
+use super::known::{Known, Name, Place};
 use super::scan::key_is;
 
 /// Where one top-level key of a record and its value lie, as the reader noted it.
@@ -37,6 +38,7 @@ pub struct Record<'a> {
     fields: &'a [Field],
     offset: u64,
     escapes: Escapes,
+    known: &'a Known,
 }
 
 /// Where the first and the last backslash of a record are, so that what lies before
@@ -62,16 +64,29 @@ impl Escapes {
             _ => Self::NONE,
         }
     }
+
+    /// Whether none is in this part.
+    #[inline]
+    pub(crate) fn spare(self, part: &Range<usize>) -> bool {
+        part.end <= self.first || part.start > self.last
+    }
 }
 
 impl<'a> Record<'a> {
     /// A record of these bytes, which are UTF-8.
-    pub(crate) fn new(bytes: &'a [u8], fields: &'a [Field], offset: u64, escapes: Escapes) -> Self {
+    pub(crate) fn new(
+        bytes: &'a [u8],
+        fields: &'a [Field],
+        offset: u64,
+        escapes: Escapes,
+        known: &'a Known,
+    ) -> Self {
         Self {
             bytes,
             fields,
             offset,
             escapes,
+            known,
         }
     }
 
@@ -79,7 +94,7 @@ impl<'a> Record<'a> {
     /// they are written.
     #[inline]
     pub(crate) fn is_plain(&self, part: &Range<usize>) -> bool {
-        part.end <= self.escapes.first || part.start > self.escapes.last
+        self.escapes.spare(part)
     }
 
     /// The record's bytes, as they lie in the inflated file.
@@ -108,6 +123,29 @@ impl<'a> Record<'a> {
             key.is_some_and(|key| key_is(key, name))
         };
         self.fields.iter().filter(named).count()
+    }
+
+    /// Where one of the keys lies that are asked for in every record.
+    #[inline]
+    pub(crate) fn place(&self, name: Name) -> Place {
+        self.known.place(name)
+    }
+
+    /// Whether each of its keys is as it is written, so that where the known ones lie
+    /// was noted.
+    #[inline]
+    pub(crate) fn is_clear(&self) -> bool {
+        self.known.is_clear()
+    }
+
+    /// As [`field`](Self::field), for one of the keys that are asked for in every record.
+    #[inline]
+    pub(crate) fn known(&self, name: Name) -> Option<&'a [u8]> {
+        match self.place(name) {
+            Place::Absent => None,
+            Place::At(index) => self.bytes.get(self.fields.get(index)?.value()),
+            Place::Twice | Place::Unclear => self.field(name.text()),
+        }
     }
 
     /// The raw JSON of the value of the top-level key `name`, as it lies in the record.

@@ -7,6 +7,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::event::known::Name;
+
 /// Upper ends of the histogram's buckets, in seconds; behind the last is everything else.
 const BUCKETS: [u64; 14] = [
     60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 21_600, 43_200, 86_400, 259_200, 604_800,
@@ -184,7 +186,7 @@ impl Serialize for LastSeenTable {
 ///
 /// AWS writes it as `"2026-03-01T00:00:00Z"`, which needs no general parser.
 pub(super) fn event_seconds(record: &crate::Record<'_>) -> u32 {
-    let Some(raw) = record.field("eventTime") else {
+    let Some(raw) = record.known(Name::EVENT_TIME) else {
         return 0;
     };
     if let Some(seconds) = plain_seconds(raw) {

@@ -6,6 +6,7 @@ use super::outer::{MAX_DEPTH, Outer, Seen};
 use super::scan::{Scan, Scanner};
 use super::{BadRecord, Oversized, ReadError, ReadLimits, Step, text};
 use crate::event::Record;
+use crate::event::known::Known;
 use crate::event::record::Escapes;
 use crate::quarantine::Reason;
 
@@ -67,6 +68,8 @@ pub struct LogReader {
     inside: Inside,
     outgrown: Option<Outgrown>,
     scanner: Scanner,
+    /// Of the record that was yielded last.
+    known: Known,
     /// Over all inflated bytes, where it is asked for.
     hash: Option<Sha256>,
     failed: Option<ReadError>,
@@ -122,6 +125,7 @@ impl LogReader {
             inside: Inside::Document,
             outgrown: None,
             scanner: Scanner::default(),
+            known: Known::default(),
             hash: None,
             failed: None,
         }
@@ -203,8 +207,9 @@ impl LogReader {
         }
     }
 
-    fn show(&self, found: Found) -> Step<'_> {
-        let at = |start: usize| self.base + start as u64;
+    fn show(&mut self, found: Found) -> Step<'_> {
+        let base = self.base;
+        let at = |start: usize| base + start as u64;
         match found {
             Found::Record { start, end } => {
                 let bytes = &self.buffer[start..end];
@@ -220,7 +225,8 @@ impl LogReader {
                             false => Escapes::NONE,
                         };
                         let fields = self.scanner.fields();
-                        Step::Record(Record::new(bytes, fields, at(start), escapes))
+                        self.known = Known::of(bytes, fields, escapes);
+                        Step::Record(Record::new(bytes, fields, at(start), escapes, &self.known))
                     }
                     Err(reason) => Step::Bad(BadRecord {
                         bytes,

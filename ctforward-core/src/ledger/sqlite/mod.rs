@@ -35,7 +35,7 @@ use super::{Claim, Finished, Ledger, Mark, Seen, SeenStore, Ticket};
 use crate::error::Result;
 use crate::object::Object;
 use store::Store;
-use writer::{Answer, BoxJob, Call, give_back};
+use writer::{Answer, BoxJob, Call, Outlives, give_back};
 
 pub use known::LedgerKnown;
 pub use options::SqliteOptions;
@@ -49,9 +49,11 @@ const CLOSE: Duration = Duration::from_secs(2);
 /// A [`Ledger`] and [`SeenStore`] in a SQLite file, for the pipelines of one machine.
 ///
 /// # Durability
-/// A call returns `Ok` only when what it changed is committed and synced to the
-/// disk, so that it outlives a crash of the process, the system or its power.
-/// Calls that wait at the same time share one commit.
+/// A call returns `Ok` only when what it changed is committed, so that it outlives the
+/// process. [`finish`](Ledger::finish) and [`add_sent`](Self::add_sent) are synced to the
+/// disk besides and outlive a crash of the system or its power. What the others changed
+/// last (claims, progress, remembered records) may be undone by one, and records are then
+/// sent again. Calls that wait at the same time share one commit.
 ///
 /// # Owners
 /// Leases are kept by the wall clock. Besides, each open ledger holds a lock of the
@@ -123,16 +125,18 @@ impl SqliteLedger {
     /// # Errors
     /// What kept it from being written.
     pub async fn add_sent(&self, day: i64, bytes: u64) -> Result<()> {
-        self.call(move |store| store.add_sent(day, bytes)).await
+        let add = move |store: &mut Store<'_>| store.add_sent(day, bytes);
+        self.call(Outlives::Power, add).await
     }
 
     async fn call<T: Answer>(
         &self,
+        outlives: Outlives,
         work: impl FnOnce(&mut Store<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let jobs = self.jobs.as_ref().ok_or_else(fault::ended)?;
         let (reply, answer) = oneshot::channel();
-        let sent = jobs.send(Call::job(work, Some(reply))).await;
+        let sent = jobs.send(Call::job(outlives, work, Some(reply))).await;
         sent.map_err(|_| fault::ended())?;
         let mut waiting = Waiting { answer, jobs };
         (&mut waiting.answer)
@@ -183,41 +187,45 @@ impl Drop for SqliteLedger {
 impl Ledger for SqliteLedger {
     async fn claim(&self, object: &Object, owner: &str, lease: Duration) -> Result<Claim> {
         let (object, owner) = (object.clone(), owner.to_owned());
-        self.call(move |store| store.claim(object, owner, lease))
-            .await
+        let claim = move |store: &mut Store<'_>| store.claim(object, owner, lease);
+        self.call(Outlives::Process, claim).await
     }
 
     async fn renew(&self, ticket: &Ticket, lease: Duration) -> Result<()> {
         let ticket = ticket.clone();
-        self.call(move |store| store.renew(&ticket, lease)).await
+        let renew = move |store: &mut Store<'_>| store.renew(&ticket, lease);
+        self.call(Outlives::Process, renew).await
     }
 
     async fn progress(&self, ticket: &Ticket, object: &Object, mark: &Mark) -> Result<()> {
         let (ticket, object, mark) = (ticket.clone(), object.clone(), *mark);
-        self.call(move |store| store.progress(&ticket, &object, &mark))
-            .await
+        let progress = move |store: &mut Store<'_>| store.progress(&ticket, &object, &mark);
+        self.call(Outlives::Process, progress).await
     }
 
     async fn finish(&self, ticket: &Ticket, object: &Object, finished: &Finished) -> Result<()> {
         let (ticket, object, finished) = (ticket.clone(), object.clone(), finished.clone());
-        self.call(move |store| store.finish(&ticket, &object, &finished))
-            .await
+        let finish = move |store: &mut Store<'_>| store.finish(&ticket, &object, &finished);
+        self.call(Outlives::Power, finish).await
     }
 
     async fn release(&self, ticket: &Ticket) -> Result<()> {
         let ticket = ticket.clone();
-        self.call(move |store| store.release(&ticket)).await
+        let release = move |store: &mut Store<'_>| store.release(&ticket);
+        self.call(Outlives::Process, release).await
     }
 }
 
 #[async_trait]
 impl SeenStore for SqliteLedger {
     async fn key(&self) -> Result<[u8; 32]> {
-        self.call(|store| store.seen.key()).await
+        let key = |store: &mut Store<'_>| store.seen.key();
+        self.call(Outlives::Power, key).await
     }
 
     async fn recall(&self, most: usize, since: Timestamp) -> Result<Vec<Seen>> {
-        self.call(move |store| store.seen.recall(most, since)).await
+        let recall = move |store: &mut Store<'_>| store.seen.recall(most, since);
+        self.call(Outlives::Process, recall).await
     }
 
     async fn remember(&self, seen: &[Seen]) -> Result<()> {
@@ -225,6 +233,7 @@ impl SeenStore for SqliteLedger {
             return Ok(());
         }
         let seen = seen.to_vec();
-        self.call(move |store| store.seen.remember(&seen)).await
+        let remember = move |store: &mut Store<'_>| store.seen.remember(&seen);
+        self.call(Outlives::Process, remember).await
     }
 }

@@ -1,5 +1,6 @@
 //! The thread that owns the file. Calls that wait together are written together:
-//! one transaction, one sync of the disk, and only then their answers.
+//! one transaction, one sync of the disk where one of them asks for it, and only then
+//! their answers.
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
@@ -14,12 +15,24 @@ use crate::ledger::{Claim, Seen, Ticket};
 /// So many calls go into one transaction, at most.
 const TOGETHER: usize = 512;
 
+/// What a call's change has to outlive before it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outlives {
+    /// The process. Were the machine's power to fail, such a change may be undone:
+    /// then records are sent once more, and nothing else comes of it.
+    Process,
+    /// The machine's power as well: it is synced to the disk.
+    Power,
+}
+
 /// A call on its way to the thread.
 pub(super) type BoxJob = Box<dyn Job>;
 
 pub(super) trait Job: Send {
     /// Does the work, inside a transaction.
     fn run(&mut self, store: &mut Store<'_>);
+
+    fn outlives(&self) -> Outlives;
 
     /// Why it was not done.
     fn refusal(&self) -> Option<&Error>;
@@ -64,6 +77,7 @@ impl Answer for Vec<Seen> {
 
 pub(super) struct Call<T, F> {
     work: Option<F>,
+    outlives: Outlives,
     done: Result<T>,
     reply: Option<oneshot::Sender<Result<T>>>,
 }
@@ -73,9 +87,14 @@ where
     T: Answer,
     F: FnOnce(&mut Store<'_>) -> Result<T> + Send + 'static,
 {
-    pub(super) fn job(work: F, reply: Option<oneshot::Sender<Result<T>>>) -> BoxJob {
+    pub(super) fn job(
+        outlives: Outlives,
+        work: F,
+        reply: Option<oneshot::Sender<Result<T>>>,
+    ) -> BoxJob {
         Box::new(Self {
             work: Some(work),
+            outlives,
             done: Err(fault::ended()),
             reply,
         })
@@ -91,6 +110,10 @@ where
         if let Some(work) = self.work.take() {
             self.done = work(store);
         }
+    }
+
+    fn outlives(&self) -> Outlives {
+        self.outlives
     }
 
     fn refusal(&self) -> Option<&Error> {
@@ -112,7 +135,8 @@ where
 
 /// Gives back a grant that nobody waits for any more.
 pub(super) fn give_back(ticket: Ticket) -> BoxJob {
-    Call::job(move |store: &mut Store<'_>| store.release(&ticket), None)
+    let release = move |store: &mut Store<'_>| store.release(&ticket);
+    Call::job(Outlives::Process, release, None)
 }
 
 /// What the thread starts with.
@@ -152,27 +176,47 @@ pub(super) fn serve(
 
 fn answer_all(mut store: Store<'_>, jobs: &mut mpsc::Receiver<BoxJob>) {
     let mut batch = Vec::new();
+    // As the connection was made.
+    let mut now = Outlives::Power;
     while jobs.blocking_recv_many(&mut batch, TOGETHER) > 0 {
-        let unheard = together(&mut store, std::mem::take(&mut batch));
+        let unheard = together(&mut store, std::mem::take(&mut batch), &mut now);
         if !unheard.is_empty() {
             let released = unheard.into_iter().map(give_back).collect();
-            together(&mut store, released);
+            together(&mut store, released, &mut now);
         }
     }
 }
 
 /// Runs calls in one transaction and answers them after it; returns the grants of
 /// which nobody heard.
-fn together(store: &mut Store<'_>, mut batch: Vec<BoxJob>) -> Vec<Ticket> {
-    let failed = transaction(store, &mut batch).err();
+fn together(store: &mut Store<'_>, mut batch: Vec<BoxJob>, now: &mut Outlives) -> Vec<Ticket> {
+    let failed = transaction(store, &mut batch, now).err();
     batch
         .into_iter()
         .filter_map(|job| job.answer(failed.as_ref()))
         .collect()
 }
 
-fn transaction(store: &mut Store<'_>, batch: &mut [BoxJob]) -> Result<()> {
+/// A commit with a sync of the disk takes with it all that was committed before it.
+const SYNCED: &str = "PRAGMA synchronous = FULL";
+
+/// Written to the log without one. The log is synced before it is written back into
+/// the file, so that a failure of power can undo the last such commits and harms
+/// nothing else.
+const UNSYNCED: &str = "PRAGMA synchronous = NORMAL";
+
+/// Runs calls in one transaction; `now` is what the connection's commits outlive.
+fn transaction(store: &mut Store<'_>, batch: &mut [BoxJob], now: &mut Outlives) -> Result<()> {
     let connection = store.connection;
+    let lasting = batch.iter().any(|job| job.outlives() == Outlives::Power);
+    let (wanted, level) = match lasting {
+        true => (Outlives::Power, SYNCED),
+        false => (Outlives::Process, UNSYNCED),
+    };
+    if *now != wanted {
+        connection.execute_batch(level).map_err(fault::sqlite)?;
+        *now = wanted;
+    }
     connection
         .execute_batch("BEGIN IMMEDIATE")
         .map_err(fault::sqlite)?;

@@ -39,6 +39,16 @@ pub(super) enum Seen<'a> {
     Many(Vec<Text<'a>>),
 }
 
+/// What is at a field whose first key holds nothing that must be taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Plain<'a> {
+    Absent,
+    Doubt,
+    Text(&'a [u8]),
+    /// It must be.
+    Not,
+}
+
 impl FieldPath {
     /// The path in `field`, keys with points between; its first is entered in `tops`.
     pub(super) fn new(field: &str, tops: &mut Tops) -> Self {
@@ -59,14 +69,22 @@ impl FieldPath {
         self.top
     }
 
+    /// What a record holds there that has this at its first key, if that needs nothing
+    /// to be taken apart.
+    #[inline]
+    pub(super) fn read_plain<'a>(&self, top: Top<'a>) -> Plain<'a> {
+        match top {
+            Top::Absent => Plain::Absent,
+            Top::Doubt => Plain::Doubt,
+            Top::Value(raw, true) if self.rest.is_empty() => {
+                plain_text(raw).map_or(Plain::Not, Plain::Text)
+            }
+            Top::Value(..) => Plain::Not,
+        }
+    }
+
     /// What a record holds there that has this at its first key.
     pub(super) fn read<'a>(&self, top: Top<'a>) -> Seen<'a> {
-        if let Top::Value(raw, true) = top
-            && self.rest.is_empty()
-            && let Some(text) = plain_text(raw)
-        {
-            return Seen::One(Cow::Borrowed(text));
-        }
         let mut found = Found::default();
         match top {
             Top::Doubt => Seen::Doubt,
@@ -232,9 +250,12 @@ mod tests {
         let record = buf.as_record();
         let top = tops.find(&record).get(path.top());
         let read = path.read(top);
-        if let Top::Value(raw, _) = top {
-            // What is quicker answers the same.
-            assert_eq!(read, path.read(Top::Value(raw, false)));
+        // What is quicker answers the same.
+        match path.read_plain(top) {
+            Plain::Absent => assert_eq!(read, Seen::Absent),
+            Plain::Doubt => assert_eq!(read, Seen::Doubt),
+            Plain::Text(text) => assert_eq!(read, Seen::One(Cow::Borrowed(text))),
+            Plain::Not => {}
         }
         match read {
             Seen::One(text) => Seen::One(own(text)),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use super::field::{FieldPath, Seen};
+use super::field::{FieldPath, Plain, Seen};
 use super::index::{Index, Key};
 use super::model::Rule;
 use super::tops::{Found, Top, Tops};
@@ -20,9 +20,6 @@ pub(super) const NOT_INCLUDED: &str = "not-included";
 
 /// So often a record's objects are searched before they are taken apart.
 const SEARCHES: u8 = 4;
-
-/// So many fields are remembered without an allocation.
-const INLINE: usize = 8;
 
 /// Compiled rules: drops the records that no `include` rule takes, by the name
 /// `not-included`, and those that an `exclude` rule matches, by its name; the
@@ -202,11 +199,16 @@ impl List {
             let rest = rule.and_then(|rule| rule.conditions.get(rule.indexed..));
             rest.is_some_and(all_hold)
         };
+        let doubt = match self.doubt {
+            Doubt::Fails => Key::None,
+            Doubt::Holds => Key::Any,
+        };
         let key = |field: Option<usize>| match field.map(|field| seen.get(field)) {
-            Some(Seen::One(text)) => Key::Text(text),
-            None | Some(Seen::Absent | Seen::Object) => Key::None,
-            Some(Seen::Doubt) if self.doubt == Doubt::Fails => Key::None,
-            Some(Seen::Doubt | Seen::Many(_)) => Key::Any,
+            Some(View::Text(text)) => Key::Text(text),
+            Some(View::Other(Seen::One(text))) => Key::Text(text),
+            None | Some(View::Absent | View::Other(Seen::Absent | Seen::Object)) => Key::None,
+            Some(View::Doubt | View::Other(Seen::Doubt)) => doubt,
+            Some(View::Other(Seen::Many(_))) => Key::Any,
         };
         let source = || key(seen.source());
         let name = || key(seen.name());
@@ -226,9 +228,10 @@ impl List {
     }
 
     fn holds(&self, condition: &Condition, seen: &Fieldwise<'_, '_>) -> bool {
-        let any = |values: &Values, seen: &Seen<'_>| match seen {
-            Seen::One(text) => values.holds(text),
-            Seen::Many(texts) => texts.iter().any(|text| values.holds(text)),
+        let any = |values: &Values, seen: View<'_, '_>| match seen {
+            View::Text(text) => values.holds(text),
+            View::Other(Seen::One(text)) => values.holds(text),
+            View::Other(Seen::Many(texts)) => texts.iter().any(|text| values.holds(text)),
             _ => false,
         };
         // What is in doubt or absent fails here too: then it is enough to know that no
@@ -241,8 +244,10 @@ impl List {
             return false;
         }
         match seen.get(condition.field) {
-            Seen::Doubt => self.doubt == Doubt::Holds,
-            Seen::Absent => self.doubt == Doubt::Holds && condition.positive.is_none(),
+            View::Doubt | View::Other(Seen::Doubt) => self.doubt == Doubt::Holds,
+            View::Absent | View::Other(Seen::Absent) => {
+                self.doubt == Doubt::Holds && condition.positive.is_none()
+            }
             there => {
                 condition.positive.as_ref().is_none_or(|v| any(v, there))
                     && !condition.negative.as_ref().is_some_and(|v| any(v, there))
@@ -290,34 +295,43 @@ const NAME: &str = "eventName";
 /// The fields of one record, each read when first asked for.
 struct Fieldwise<'f, 'a> {
     fields: &'f [FieldPath],
-    tops: Found<'a>,
+    tops: Found<'f, 'a>,
     searched: Cell<u8>,
-    inline: [OnceCell<Seen<'a>>; INLINE],
-    more: Vec<OnceCell<Seen<'a>>>,
+    /// The one asked for last: rules that the index does not tell apart ask for the same
+    /// one after the other.
+    last: Cell<(usize, Plain<'a>)>,
+    /// Those that had to be taken apart, which few records need.
+    read: OnceCell<Box<[OnceCell<Seen<'a>>]>>,
+}
+
+/// What a record holds at one field.
+#[derive(Clone, Copy)]
+enum View<'s, 'a> {
+    Absent,
+    Doubt,
+    /// The text of a top-level key, as it is written.
+    Text(&'a [u8]),
+    /// What had to be taken apart.
+    Other(&'s Seen<'a>),
 }
 
 impl<'f, 'a> Fieldwise<'f, 'a> {
-    fn new(fields: &'f [FieldPath], tops: Found<'a>) -> Self {
-        let more = fields.len().saturating_sub(INLINE);
+    fn new(fields: &'f [FieldPath], tops: Found<'f, 'a>) -> Self {
         Self {
             fields,
             tops,
             searched: Cell::new(0),
-            inline: [const { OnceCell::new() }; INLINE],
-            more: (0..more).map(|_| OnceCell::new()).collect(),
+            last: Cell::new((usize::MAX, Plain::Not)),
+            read: OnceCell::new(),
         }
-    }
-
-    fn cell(&self, field: usize) -> Option<&OnceCell<Seen<'a>>> {
-        let inline = self.inline.get(field);
-        inline.or_else(|| self.more.get(field - INLINE))
     }
 
     /// The JSON in which a field lies that would have to be taken apart to read it,
     /// and was not yet. After a few such answers reading it once is less work.
     fn unread(&self, field: usize) -> Option<(&'a [u8], bool)> {
         let path = self.fields.get(field).filter(|path| path.cost() > 0)?;
-        if self.searched.get() >= SEARCHES || self.cell(field)?.get().is_some() {
+        let read = self.read.get().and_then(|read| read.get(field)?.get());
+        if self.searched.get() >= SEARCHES || read.is_some() {
             return None;
         }
         self.searched.set(self.searched.get() + 1);
@@ -327,11 +341,43 @@ impl<'f, 'a> Fieldwise<'f, 'a> {
         }
     }
 
-    fn get(&self, field: usize) -> &Seen<'a> {
-        match (self.cell(field), self.fields.get(field)) {
-            (Some(cell), Some(path)) => cell.get_or_init(|| path.read(self.tops.get(path.top()))),
-            _ => &Seen::Doubt,
+    #[inline]
+    fn get(&self, field: usize) -> View<'_, 'a> {
+        let (last, known) = self.last.get();
+        let plain = match last == field {
+            true => known,
+            false => self.look(field),
+        };
+        match plain {
+            Plain::Absent => View::Absent,
+            Plain::Doubt => View::Doubt,
+            Plain::Text(text) => View::Text(text),
+            Plain::Not => self.take_apart(field),
         }
+    }
+
+    fn look(&self, field: usize) -> Plain<'a> {
+        let path = self.fields.get(field);
+        let plain = path.map_or(Plain::Doubt, |path| {
+            path.read_plain(self.tops.get(path.top()))
+        });
+        self.last.set((field, plain));
+        plain
+    }
+
+    fn take_apart(&self, field: usize) -> View<'_, 'a> {
+        match (self.cells().get(field), self.fields.get(field)) {
+            (Some(cell), Some(path)) => {
+                let read = || path.read(self.tops.get(path.top()));
+                View::Other(cell.get_or_init(read))
+            }
+            _ => View::Doubt,
+        }
+    }
+
+    fn cells(&self) -> &[OnceCell<Seen<'a>>] {
+        let cells = || self.fields.iter().map(|_| OnceCell::new()).collect();
+        self.read.get_or_init(cells)
     }
 
     fn source(&self) -> Option<usize> {

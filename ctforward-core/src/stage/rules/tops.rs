@@ -1,6 +1,7 @@
 //! The top-level keys that rules name, all found in one pass over a record's keys.
 
 use crate::event::Record;
+use crate::event::known::{Name, Place};
 use crate::event::scan::{has_escape, key_match};
 
 /// So many keys are looked for without an allocation.
@@ -16,6 +17,8 @@ pub(super) struct Tops {
     starts: Vec<usize>,
     /// The lengths of all of them, a bit each; the last bit for all that are longer.
     lengths: u64,
+    /// Each of them, where all are among those that the reader notes.
+    known: Option<Box<[Name]>>,
 }
 
 /// What a record holds at one of the keys.
@@ -30,7 +33,14 @@ pub(super) enum Top<'a> {
 
 /// What one record holds at all of them.
 #[derive(Debug)]
-pub(super) struct Found<'a> {
+pub(super) enum Found<'t, 'a> {
+    /// Each is looked up where it is asked for.
+    Known(&'t [Name], Record<'a>),
+    Searched(Searched<'a>),
+}
+
+#[derive(Debug)]
+pub(super) struct Searched<'a> {
     inline: [Top<'a>; INLINE],
     more: Vec<Top<'a>>,
 }
@@ -64,6 +74,7 @@ impl Tops {
             .iter()
             .filter_map(|position| Some((ends(*position)?, *position)));
         self.by_length = entries.collect();
+        self.known = self.names.iter().map(|name| Name::of(name)).collect();
     }
 
     /// Those of one length.
@@ -77,9 +88,16 @@ impl Tops {
     }
 
     /// Looks all of them up.
-    pub(super) fn find<'a>(&self, record: &Record<'a>) -> Found<'a> {
+    pub(super) fn find<'a>(&self, record: &Record<'a>) -> Found<'_, 'a> {
+        match &self.known {
+            Some(names) if record.is_clear() => Found::Known(names, *record),
+            _ => Found::Searched(self.search(record)),
+        }
+    }
+
+    fn search<'a>(&self, record: &Record<'a>) -> Searched<'a> {
         let more = self.names.len().saturating_sub(INLINE);
-        let mut found = Found {
+        let mut found = Searched {
             inline: [Top::Absent; INLINE],
             more: vec![Top::Absent; more],
         };
@@ -153,8 +171,31 @@ impl Ends {
     }
 }
 
-impl<'a> Found<'a> {
+impl<'a> Found<'_, 'a> {
+    #[inline]
     pub(super) fn get(&self, position: usize) -> Top<'a> {
+        let (names, record) = match self {
+            Self::Known(names, record) => (names, record),
+            Self::Searched(searched) => return searched.get(position),
+        };
+        match names.get(position).map(|name| record.place(*name)) {
+            Some(Place::Absent) => Top::Absent,
+            Some(Place::At(index)) => record
+                .fields()
+                .get(index)
+                .and_then(|field| {
+                    let value = field.value();
+                    let is_plain = record.is_plain(&value);
+                    Some(Top::Value(record.bytes().get(value)?, is_plain))
+                })
+                .unwrap_or(Top::Doubt),
+            Some(Place::Twice | Place::Unclear) | None => Top::Doubt,
+        }
+    }
+}
+
+impl<'a> Searched<'a> {
+    fn get(&self, position: usize) -> Top<'a> {
         let inline = self.inline.get(position);
         let found = inline.or_else(|| self.more.get(position - INLINE));
         found.copied().unwrap_or(Top::Doubt)
@@ -176,6 +217,8 @@ impl<'a> Found<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::event::RecordBuf;
 
@@ -202,6 +245,36 @@ mod tests {
                 _ => Top::Absent,
             };
             assert_eq!(found.get(position), expected, "{name}");
+        }
+    }
+
+    proptest! {
+        /// What the reader noted and what a search finds are the same.
+        #[test]
+        fn both_ways_of_finding_keys_agree(
+            keys in prop::collection::vec(
+                prop_oneof![
+                    9 => prop::sample::select(vec!["eventName", "eventSource", "userAgent", "x"]),
+                    1 => Just("event\\u004eame"),
+                ],
+                0..8,
+            ),
+            value in prop_oneof![Just("1"), Just(r#""\n""#)],
+        ) {
+            let mut tops = Tops::default();
+            for name in ["eventSource", "eventName", "userAgent", "awsRegion"] {
+                tops.of(name);
+            }
+            tops.settle();
+            let members: Vec<String> = keys.iter().map(|k| format!("\"{k}\":{value}")).collect();
+            let buf = RecordBuf::parse(format!("{{{}}}", members.join(","))).unwrap();
+            let record = buf.as_record();
+            let (found, searched) = (tops.find(&record), tops.search(&record));
+            let escaped = keys.iter().any(|key| key.contains('\\'));
+            prop_assert_eq!(matches!(found, Found::Known(..)), !escaped);
+            for position in 0..4 {
+                prop_assert_eq!(found.get(position), searched.get(position));
+            }
         }
     }
 }

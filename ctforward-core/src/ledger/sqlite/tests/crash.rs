@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::*;
+use crate::ledger::sqlite::writer::Outlives;
 
 fn copy(path: &Path, to: &Path) {
     fs::copy(path, to).unwrap();
@@ -74,29 +75,65 @@ async fn a_log_torn_behind_what_was_answered_holds_it() {
 }
 
 #[tokio::test]
-async fn each_commit_is_synced_and_closing_leaves_one_file() {
+async fn what_must_outlive_a_failure_of_power_is_synced_and_closing_leaves_one_file() {
     let (_folder, path) = place();
     let ledger = SqliteLedger::open(&path).unwrap();
-    let setting = |pragma: &'static str| {
-        ledger.call(move |store| {
-            let value = store
+    let is = |outlives, pragma: &'static str, expected: rusqlite::types::Value| {
+        ledger.call(outlives, move |store| {
+            let value: rusqlite::types::Value = store
                 .connection
-                .query_row(pragma, [], |row| row.get::<_, rusqlite::types::Value>(0));
-            assert_eq!(
-                value,
-                Ok(match pragma {
-                    "PRAGMA synchronous" => 2.into(),
-                    _ => "wal".to_owned().into(),
-                })
-            );
+                .query_row(pragma, [], |row| row.get(0))
+                .unwrap();
+            assert_eq!(value, expected, "{outlives:?}");
             Ok(())
         })
     };
-    setting("PRAGMA synchronous").await.unwrap();
-    setting("PRAGMA journal_mode").await.unwrap();
+    let (full, normal) = (2.into(), 1.into());
+    for (outlives, level) in [(Outlives::Power, full), (Outlives::Process, normal)] {
+        for _ in 0..2 {
+            let now = rusqlite::types::Value::clone(&level);
+            is(outlives, "PRAGMA synchronous", now).await.unwrap();
+        }
+    }
+    let wal = "wal".to_owned().into();
+    let mode = is(Outlives::Power, "PRAGMA journal_mode", wal);
+    mode.await.unwrap();
     granted(&ledger, &object("k")).await;
     assert!(path.with_file_name("ledger.db-wal").exists());
     drop(ledger);
     assert!(!path.with_file_name("ledger.db-wal").exists());
     assert!(!path.with_file_name("ledger.db-shm").exists());
+}
+
+/// A finish among calls that need no sync, in one commit, is synced with them.
+#[tokio::test]
+async fn one_that_asks_for_it_has_all_of_a_commit_synced() {
+    let (_folder, path) = place();
+    let ledger = SqliteLedger::open(&path).unwrap();
+    let level = |outlives| {
+        ledger.call(outlives, move |store| {
+            let level: i64 = store
+                .connection
+                .query_row("PRAGMA synchronous", [], |row| row.get(0))
+                .unwrap();
+            store.seen.key()?;
+            // One byte of the answer is enough to carry it.
+            Ok([u8::try_from(level).unwrap(); 32])
+        })
+    };
+    // Holds the thread, so that those behind it wait together.
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let held = ledger.call(Outlives::Process, move |_| {
+        wait.recv().unwrap();
+        Ok(())
+    });
+    let free = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        go.send(()).unwrap();
+        Ok(())
+    };
+    let (_, first, second, _) =
+        tokio::try_join!(held, level(Outlives::Process), level(Outlives::Power), free).unwrap();
+    assert_eq!((first[0], second[0]), (2, 2));
+    assert_eq!(level(Outlives::Process).await.unwrap()[0], 1);
 }

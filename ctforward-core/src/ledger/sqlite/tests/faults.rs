@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::error::Retry;
+use crate::ledger::sqlite::writer::Outlives;
 
 fn short() -> SqliteOptions {
     SqliteOptions::new().busy_timeout(Duration::from_millis(20))
@@ -34,7 +35,7 @@ async fn a_full_disk_is_worth_a_retry_and_loses_no_row() {
     let (_folder, path) = place();
     let ledger = SqliteLedger::open(&path).unwrap();
     let limit = |pages: u32| {
-        ledger.call(move |store| {
+        ledger.call(Outlives::Power, move |store| {
             // It answers with the limit, as a row.
             let pragma = format!("PRAGMA max_page_count = {pages}");
             let set = store.connection.query_row(&pragma, [], |_| Ok(()));
@@ -98,7 +99,9 @@ async fn when_the_thread_dies_every_call_is_an_error() {
     let (_folder, path) = place();
     let ledger = SqliteLedger::open(&path).unwrap();
     let (ticket, _) = granted(&ledger, &object("k")).await;
-    let died = ledger.call(|_| -> Result<()> { panic!("injected") }).await;
+    let died = ledger
+        .call(Outlives::Power, |_| -> Result<()> { panic!("injected") })
+        .await;
     assert_eq!(died.unwrap_err().kind(), ErrorKind::Other);
     let finish = ledger.finish(&ticket, &object("k"), &delivered(1)).await;
     assert_eq!(finish.unwrap_err().retry(), Retry::Never);
@@ -115,7 +118,7 @@ async fn a_transaction_that_sqlite_gave_up_answers_nobody_with_success() {
     let (_folder, path) = place();
     let ledger = SqliteLedger::open(&path).unwrap();
     let lost = ledger
-        .call(|store| {
+        .call(Outlives::Power, |store| {
             store
                 .connection
                 .execute_batch("ROLLBACK")
