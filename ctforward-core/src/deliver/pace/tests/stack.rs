@@ -120,7 +120,11 @@ async fn batches_that_sleep_their_own_pause_keep_nobody_from_probing() {
 fn refusing(
     kind: ErrorKind,
     retry: Retry,
-) -> (Rig, Arc<RetrySink<Arc<PaceSink<Scripted>>>>, Arc<AtomicBool>) {
+) -> (
+    Rig,
+    Arc<RetrySink<Arc<PaceSink<Scripted>>>>,
+    Arc<AtomicBool>,
+) {
     let mended = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&mended);
     let policy = PacePolicy::default().with_denied(Denied::Probe(secs(600)));
