@@ -118,13 +118,19 @@ async fn the_books_and_what_was_last_seen_are_those_of_all_sources_together() {
         assert_eq!(row["event"], "2026-03-01T12:00:00Z", "{row}");
         assert!(row["finished"].is_string(), "{row}");
     }
+    // Metered now and then.
+    daemon
+        .until("metered", || async {
+            let (_, metrics) = daemon.page("/metrics").await;
+            metrics.contains("\nctforward_account_regions 5\n")
+                && metrics.contains("\nctforward_account_regions_silent 5\n")
+        })
+        .await;
     let (_, metrics) = daemon.page("/metrics").await;
     for line in [
         "ctforward_files_total{outcome=\"delivered\"} 5",
         "ctforward_files_total{outcome=\"quarantined\"} 1",
         "ctforward_records_total{outcome=\"accepted\"} 6",
-        "ctforward_account_regions 5",
-        "ctforward_account_regions_silent 5",
         "ctforward_sources{state=\"running\"} 2",
     ] {
         assert!(
