@@ -436,7 +436,7 @@ mod tests {
         assert!(faults(&[source("new", Starting, None), failing.clone()]).is_empty());
         assert!(faults(&[source("held", Paused, None)]).is_empty());
         assert_eq!(
-            faults(&[failing.clone()]),
+            faults(std::slice::from_ref(&failing)),
             ["source bad does not work: no queue"]
         );
         let ended = source("gone", Ended, Some("a fault"));

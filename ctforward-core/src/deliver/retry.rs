@@ -218,7 +218,7 @@ async fn hurry(hurried: &mut Option<watch::Receiver<u64>>, error: &Error) {
     {
         return;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 fn give_up(error: &Error, why: &str) -> Error {

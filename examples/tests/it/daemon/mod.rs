@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use crate::support::*;
 
 /// The longest that anything is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The built program, with an environment of its own.
 fn program() -> Command {
