@@ -99,6 +99,9 @@ impl Desk {
     pub async fn keep(self: Arc<Self>) {
         let mut warned = crate::tokens::Warned::default();
         loop {
+            if self.refused() {
+                self.parts.tokens.look_for_another().await;
+            }
             let due = {
                 let shown = self.shown();
                 shown.asked.is_none_or(|asked| asked.elapsed() >= LEDGER)
@@ -305,6 +308,32 @@ fn status(source: &Watched, held_back: bool, stopping: bool, now: Timestamp) -> 
     }
 }
 
+/// What is wrong with the sources: one that ended, which none of this daemon's does by
+/// itself, since nothing of it arrives any more; and all where none works.
+fn faults(sources: &[SourceStatus]) -> Vec<String> {
+    let ended = |source: &SourceStatus| source.state == SourceState::Ended;
+    let bad = |source: &SourceStatus| ended(source) || source.state == SourceState::Failing;
+    let none_works = sources.iter().all(bad);
+    let faults = sources.iter().filter_map(|source| {
+        let why = source.last_error.as_ref().map(|e| e.message.as_str());
+        let name = &source.name;
+        match why {
+            why if ended(source) => {
+                let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+                Some(format!(
+                    "source {name} has ended{why}; a restart begins it anew"
+                ))
+            }
+            why if none_works => {
+                let why = why.unwrap_or("it does not say why");
+                Some(format!("source {name} does not work: {why}"))
+            }
+            _ => None,
+        }
+    });
+    faults.collect()
+}
+
 #[async_trait]
 impl Board for Desk {
     fn status(&self) -> Status {
@@ -335,17 +364,7 @@ impl Board for Desk {
             .iter()
             .map(|s| status(s, false, false, now))
             .collect();
-        let bad = |s: &SourceStatus| matches!(s.state, SourceState::Failing | SourceState::Ended);
-        if states.iter().all(bad) {
-            for source in &states {
-                let why = source
-                    .last_error
-                    .as_ref()
-                    .map(|error| error.message.as_str());
-                let why = why.unwrap_or("it ended");
-                reasons.push(format!("source {} does not work: {why}", source.name));
-            }
-        }
+        reasons.extend(faults(&states));
         if parts.stop.is_cancelled() {
             reasons.push("the daemon ends".to_owned());
         }
@@ -385,5 +404,45 @@ impl Board for Desk {
 
     async fn redrive(&self, reason: Option<String>) -> Result<Redriven> {
         self.parts.redriver.run(reason).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(name: &str, state: SourceState, error: Option<&str>) -> SourceStatus {
+        SourceStatus {
+            name: name.to_owned(),
+            kind: "sqs".to_owned(),
+            state,
+            last_error: error.map(|message| LastError {
+                at: Timestamp::now(),
+                message: message.to_owned(),
+            }),
+            last_heard: None,
+            queue: None,
+        }
+    }
+
+    #[test]
+    fn one_source_that_ended_is_a_fault_and_one_that_fails_beside_another_is_none() {
+        use SourceState::{Ended, Failing, Paused, Running, Starting};
+        let (good, failing) = (
+            source("good", Running, None),
+            source("bad", Failing, Some("no queue")),
+        );
+        assert!(faults(&[good.clone(), failing.clone()]).is_empty());
+        assert!(faults(&[source("new", Starting, None), failing.clone()]).is_empty());
+        assert!(faults(&[source("held", Paused, None)]).is_empty());
+        assert_eq!(
+            faults(std::slice::from_ref(&failing)),
+            ["source bad does not work: no queue"]
+        );
+        let ended = source("gone", Ended, Some("a fault"));
+        assert_eq!(
+            faults(&[good, ended, failing]),
+            ["source gone has ended: a fault; a restart begins it anew"]
+        );
     }
 }

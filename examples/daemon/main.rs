@@ -12,6 +12,7 @@ mod admin;
 mod args;
 mod board;
 mod config;
+mod day;
 mod demo;
 #[path = "../cli/failure.rs"]
 #[allow(
@@ -20,6 +21,7 @@ mod demo;
 )]
 mod failure;
 mod keep;
+mod lobby;
 mod log;
 mod prepare;
 mod redrive;
@@ -34,12 +36,14 @@ mod tokens;
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use args::Args;
 use clap::{CommandFactory as _, Parser};
 use config::{Problems, Settings};
 use failure::Failure;
 use prepare::Parts;
+use signals::Signals;
 use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
@@ -64,7 +68,14 @@ async fn begin(args: Args) -> Result<ExitCode, Failure> {
     match (&args.config, args.demo) {
         (None, Some(seconds)) => demo::run(seconds).await,
         (Some(path), _) => {
-            let (settings, parts) = match read(path).await {
+            let unheard = |error| Failure::work(format!("signals cannot be received: {error}"));
+            let mut signals = Signals::new().map_err(unheard)?;
+            let read = tokio::select! {
+                read = read(path) => read,
+                // A file on a disk that does not answer, such as that of a token.
+                () = signals.told_to_end() => return Ok(ExitCode::SUCCESS),
+            };
+            let (settings, parts) = match read {
                 Ok(read) => read,
                 Err(problems) => {
                     for line in problems.lines() {
@@ -79,7 +90,7 @@ async fn begin(args: Args) -> Result<ExitCode, Failure> {
                 return Ok(ExitCode::SUCCESS);
             }
             log::start(&settings.log);
-            forward(&settings, parts).await
+            forward(&settings, parts, signals).await
         }
         (None, None) => {
             let _ = Args::command().print_help();
@@ -104,24 +115,19 @@ async fn read(path: &Path) -> Result<(Settings, Parts), Problems> {
     }
 }
 
-async fn forward(settings: &Settings, parts: Parts) -> Result<ExitCode, Failure> {
+async fn forward(settings: &Settings, parts: Parts, signals: Signals) -> Result<ExitCode, Failure> {
     let stop = CancellationToken::new();
-    let drain = settings.drain;
-    let mut listening = Ok(());
-    let report = run::run(settings, parts, stop.clone(), |running| {
+    // Before anything is opened: whatever of the start is slow can be ended.
+    signals.listen(stop.clone(), Arc::clone(&parts.tokens), settings.drain);
+    let report = run::run(settings, parts, stop, |running| {
         if let Some(pages) = running.pages {
             tracing::info!("the pages are at http://{pages}/");
         }
         if let Some(metrics) = running.metrics {
             tracing::info!("the metrics are at http://{metrics}/metrics");
         }
-        listening = signals::listen(stop.clone(), running.tokens.clone(), drain);
-        if listening.is_err() {
-            stop.cancel();
-        }
     })
     .await?;
-    listening.map_err(|error| Failure::work(format!("signals cannot be received: {error}")))?;
     Ok(run::conclude(&report))
 }
 

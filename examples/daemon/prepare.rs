@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use ctforward_core::key::{KeyFilter, Kind};
-use ctforward_core::stage::{Filter, Redaction, RedactionKey};
+use ctforward_core::stage::{Filter, Redaction, RedactionKey, Rule, Rules};
 use ctforward_core::{Error, Sink};
 use ctforward_visionone::{TokenProvider, VisionOneSink};
 
 use crate::admin::AdminSettings;
-use crate::config::{Place, Problems, RecordSettings, Settings, TokenPlace};
+use crate::config::{Place, Problems, RecordSettings, Settings, SourceKind, TokenPlace};
 use crate::rules_file;
 use crate::tokens::Tokens;
 
@@ -19,7 +19,7 @@ pub struct Parts {
     pub endpoint: String,
     pub tokens: Arc<Tokens>,
     pub keys: KeyFilter,
-    pub filter: Option<Arc<Filter>>,
+    pub filters: Vec<Arc<Filter>>,
     pub redaction: Option<Arc<Redaction>>,
     pub admin: Option<AdminSettings>,
 }
@@ -32,6 +32,7 @@ pub async fn parts(settings: &Settings, problems: &mut Problems) -> Option<Parts
         None => None,
     };
     let (filter, redaction) = shape(settings, problems);
+    let own_calls = own_calls(settings, problems);
     let admin = admin(settings, problems).await;
     for source in &settings.sources {
         if let Err(error) = crate::sources::check(source) {
@@ -45,7 +46,7 @@ pub async fn parts(settings: &Settings, problems: &mut Problems) -> Option<Parts
         sink: Arc::new(sink),
         tokens: tokens?,
         keys: keys(&settings.records),
-        filter,
+        filters: filter.into_iter().chain(own_calls).collect(),
         redaction,
         admin,
     })
@@ -201,6 +202,36 @@ fn shape(
     (filter.ok(), redaction)
 }
 
+/// Our own role's calls on the buckets that are read.
+fn own_calls(settings: &Settings, problems: &mut Problems) -> Option<Arc<Filter>> {
+    let role = settings.records.own_calls.as_ref()?;
+    let key = "records.own_calls";
+    let buckets = settings
+        .sources
+        .iter()
+        .flat_map(|source| match &source.kind {
+            SourceKind::S3(s3) => std::slice::from_ref(&s3.bucket),
+            SourceKind::Sqs(sqs) => sqs.buckets.as_slice(),
+            SourceKind::Directory { .. } => &[],
+        });
+    let mut rules = Rules::new();
+    for bucket in buckets.collect::<std::collections::BTreeSet<_>>() {
+        rules = rules.exclude(Rule::own_calls(role, bucket));
+    }
+    if rules.excludes().is_empty() {
+        let what = "is for the buckets that are read; no source is one or names one";
+        problems.add(settings.places.of(key), key, what);
+        return None;
+    }
+    match rules.compile() {
+        Ok(filter) => Some(Arc::new(filter)),
+        Err(found) => {
+            problems.add(settings.places.of(key), key, found.to_string());
+            None
+        }
+    }
+}
+
 async fn admin(settings: &Settings, problems: &mut Problems) -> Option<AdminSettings> {
     let places = settings.admin.as_ref()?;
     let token = match &places.token {
@@ -212,5 +243,9 @@ async fn admin(settings: &Settings, problems: &mut Problems) -> Option<AdminSett
         metrics_listen: places.metrics_listen,
         hosts: places.hosts.clone(),
         token,
+        token_file: match &places.token {
+            Some(TokenPlace::File(path)) => Some(path.clone()),
+            _ => None,
+        },
     })
 }

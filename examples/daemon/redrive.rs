@@ -29,6 +29,7 @@ pub struct Redriver {
     pub pacer: Pacer,
     pub readers: Arc<Readers>,
     pub redaction: Option<Arc<Redaction>>,
+    /// The redrive's share of what the daemon may hold and do at once.
     pub limits: PipelineLimits,
     pub read_limits: ReadLimits,
     pub max_record_bytes: usize,

@@ -10,31 +10,31 @@ use ctforward_core::duplicates::Duplicates;
 use ctforward_core::ledger::Known;
 use ctforward_core::pipeline::{End, PipelineLimits};
 use ctforward_core::read::ReadLimits;
-use ctforward_core::{Pipeline, Report};
+use ctforward_core::{Pipeline, Report, Sink};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin;
 use crate::board::{self, Desk};
 use crate::config::Settings;
+use crate::day::DayLimit;
 use crate::failure::{Failure, chain};
 use crate::keep::{Health, Memory, Noted};
+use crate::lobby::Lobby;
 use crate::prepare::Parts;
 use crate::redrive::Redriver;
 use crate::sources::{self, FIRST_ANSWER, Sources};
 use crate::status::Board as _;
 use crate::systemd;
-use crate::tokens::Tokens;
 
 /// What the daemon is, once it runs.
 pub struct Running {
     /// Where the pages are, and the metrics where these are apart.
     pub pages: Option<SocketAddr>,
     pub metrics: Option<SocketAddr>,
-    pub tokens: Arc<Tokens>,
 }
 
-/// Runs until `stop` is cancelled, or the daemon cannot go on. `running` hears of it
-/// once everything is set up.
+/// Runs until `stop` is cancelled, also while it starts, or the daemon cannot go on.
+/// `running` hears of it once the pages are there.
 ///
 /// # Errors
 /// What kept it from beginning.
@@ -45,20 +45,49 @@ pub async fn run(
     running: impl FnOnce(&Running),
 ) -> Result<Report, Failure> {
     let metrics = admin::metrics::install()?;
-    let memory = Memory::open(settings).await?;
+    let pages = CancellationToken::new();
+    let lobby = Lobby::new(&settings.sources, Arc::clone(&parts.tokens), stop.clone());
+    let served = match parts.admin {
+        None => None,
+        Some(admin) => {
+            let board = Arc::clone(&lobby) as _;
+            Some(admin::serve(admin, board, metrics.clone(), pages.clone()).await?)
+        }
+    };
+    running(&Running {
+        pages: served.as_ref().map(|admin| admin.address),
+        metrics: served.as_ref().and_then(|admin| admin.metrics_address),
+    });
+    let opening = lobby.unless_stopped("it opens the ledger", Memory::open(settings));
+    let Some(memory) = opening.await? else {
+        return Ok(ended_before_it_began());
+    };
     let known: Arc<dyn Known> = Arc::clone(&memory.known) as _;
-    let Sources {
+    let opening = sources::open(&settings.sources, &settings.pace, &known);
+    let opening = lobby.unless_stopped("it opens its sources", opening);
+    let Some(Sources {
         merge,
         watched,
         readers,
-    } = sources::open(&settings.sources, &settings.pace, &known).await?;
+    }) = opening.await?
+    else {
+        memory.close().await;
+        return Ok(ended_before_it_began());
+    };
+    let sink: Arc<dyn Sink> = match settings.pace.bytes_per_day {
+        None => parts.sink,
+        Some(most) => {
+            let ledger = Arc::clone(&memory.ledger);
+            Arc::new(DayLimit::new(parts.sink, ledger, most).await?)
+        }
+    };
     let (ledger, kept) = (Arc::new(Health::default()), Arc::new(Health::default()));
     let limits = limits(settings);
     let records = &settings.records;
     let read_limits = ReadLimits::default()
         .with_record_bytes(records.max_record_bytes)
         .with_inflated_bytes(records.max_inflated_bytes);
-    let mut builder = Pipeline::builder(merge, Arc::clone(&parts.sink))
+    let mut builder = Pipeline::builder(merge, Arc::clone(&sink))
         .keys(parts.keys.clone())
         .limits(limits)
         .read_limits(read_limits)
@@ -77,8 +106,8 @@ pub async fn run(
     if let Some(bytes) = settings.keep.copy_unreadable {
         builder = builder.copy_unreadable(bytes);
     }
-    if let Some(filter) = &parts.filter {
-        builder = builder.stage(Arc::clone(filter));
+    for filter in parts.filters {
+        builder = builder.stage(filter);
     }
     if let Some(redaction) = &parts.redaction {
         builder = builder.redactor(Arc::clone(redaction));
@@ -93,13 +122,14 @@ pub async fn run(
     let pipeline = builder.build()?;
 
     let tokens = parts.tokens;
+    tokens.hurry(pipeline.pacer());
     let redriver = Redriver {
         quarantine: memory.quarantine.clone(),
-        sink: Arc::clone(&parts.sink),
+        sink,
         pacer: pipeline.pacer(),
         readers: Arc::new(readers),
         redaction: parts.redaction,
-        limits,
+        limits: redrive_limits(settings),
         read_limits,
         max_record_bytes: records.max_record_bytes,
         stop: stop.clone(),
@@ -119,14 +149,7 @@ pub async fn run(
         redriver,
         stop: stop.clone(),
     });
-    let pages = CancellationToken::new();
-    let served = match parts.admin {
-        None => None,
-        Some(admin) => {
-            let board = Arc::clone(&desk);
-            Some(admin::serve(admin, board, metrics.clone(), pages.clone()).await?)
-        }
-    };
+    lobby.open(Arc::clone(&desk));
     let keepers = [
         tokio::spawn(Arc::clone(&desk).keep()),
         tokio::spawn(Arc::clone(&desk).ask_depths()),
@@ -139,11 +162,6 @@ pub async fn run(
             }
         }),
     ];
-    running(&Running {
-        pages: served.as_ref().map(|admin| admin.address),
-        metrics: served.as_ref().and_then(|admin| admin.metrics_address),
-        tokens,
-    });
 
     let report = pipeline.run(stop.clone()).await;
     // Whatever ended it, a redrive ends too, and then the pages.
@@ -156,9 +174,29 @@ pub async fn run(
         keeper.abort();
         let _ = keeper.await;
     }
-    drop(desk);
+    drop((desk, lobby));
     memory.close().await;
     Ok(report)
+}
+
+/// Nothing was taken in, so nothing is given back.
+fn ended_before_it_began() -> Report {
+    tracing::info!("told to stop while it started");
+    let mut report = Report::default();
+    report.end = End::Stopped;
+    report
+}
+
+/// What a redrive may hold: a file or entry held back, and two requests, taken from what
+/// the daemon may hold in all.
+fn redrive_limits(settings: &Settings) -> PipelineLimits {
+    let mut limits = PipelineLimits::default();
+    limits.files_reading = 1;
+    limits.deliveries = 2;
+    limits.linger = settings.pace.linger;
+    limits.drain = settings.drain;
+    limits.bytes_held = settings.endpoint.request_bytes.saturating_mul(4);
+    limits
 }
 
 fn limits(settings: &Settings) -> PipelineLimits {
@@ -173,7 +211,8 @@ fn limits(settings: &Settings) -> PipelineLimits {
         .endpoint
         .request_bytes
         .saturating_mul(2 * concurrency + 2);
-    limits.bytes_held = limits.bytes_held.max(least);
+    let redrive = redrive_limits(settings).bytes_held;
+    limits.bytes_held = limits.bytes_held.saturating_sub(redrive).max(least);
     limits
 }
 

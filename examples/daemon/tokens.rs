@@ -1,10 +1,11 @@
 //! Where the tokens come from, and how long they last.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use ctforward_aws::secretsmanager::SecretReader;
 use ctforward_core::Result;
+use ctforward_core::deliver::Pacer;
 use ctforward_visionone::{
     CachedToken, Expiry, ExpiryWarning, Secret, TokenEnv, TokenFile, TokenPair, TokenProvider,
     Which,
@@ -14,6 +15,9 @@ use tokio::sync::OnceCell;
 
 use crate::config::TokenPlace;
 use crate::status::TokenStatus;
+
+/// What the words for a file begin with.
+const FILE: &str = "file ";
 
 impl TokenPlace {
     /// What hands out the token that is there; nothing is read yet.
@@ -31,7 +35,7 @@ impl TokenPlace {
     /// Where it is, in words.
     pub fn words(&self) -> String {
         match self {
-            Self::File(path) => format!("file {}", path.display()),
+            Self::File(path) => format!("{FILE}{}", path.display()),
             Self::Variable(name) => format!("environment variable {name}"),
             Self::Secret(name) => format!("secret {name}"),
         }
@@ -77,12 +81,15 @@ pub struct Tokens {
     tokens: Vec<One>,
     /// Where there are two.
     pair: Option<Arc<TokenPair>>,
+    /// Who is told when a token may be another one.
+    pacer: OnceLock<Pacer>,
 }
 
 struct One {
     which: Which,
     from: String,
     provider: Arc<dyn TokenProvider>,
+    in_file: bool,
     expiry: Mutex<Expiry>,
 }
 
@@ -101,6 +108,7 @@ impl Tokens {
             let (from, provider) = token?;
             Some(One {
                 which,
+                in_file: from.starts_with(FILE),
                 from,
                 provider,
                 expiry: Mutex::new(Expiry::Unknown),
@@ -109,6 +117,7 @@ impl Tokens {
         Self {
             tokens: both.into_iter().filter_map(one).collect(),
             pair,
+            pacer: OnceLock::new(),
         }
     }
 
@@ -118,6 +127,17 @@ impl Tokens {
             (Some(pair), _) => Arc::clone(pair) as _,
             (None, Some(one)) => Arc::clone(&one.provider),
             (None, None) => Arc::new(TokenEnv::new(crate::config::TOKEN)),
+        }
+    }
+
+    /// Has this pacer try an endpoint that refused us whenever a token was read again.
+    pub fn hurry(&self, pacer: Pacer) {
+        let _ = self.pacer.set(pacer);
+    }
+
+    fn try_now(&self) {
+        if let Some(pacer) = self.pacer.get() {
+            pacer.probe_now();
         }
     }
 
@@ -145,7 +165,26 @@ impl Tokens {
         }
     }
 
-    /// Reads the tokens anew.
+    /// Looks, while the endpoint refuses us, whether a file has another token by now:
+    /// then that is tried at once. (Elsewhere it is looked for with each probe.)
+    pub async fn look_for_another(&self) {
+        let mut another = false;
+        for one in self.tokens.iter().filter(|one| one.in_file) {
+            let before = one.provider.token(false).await.ok();
+            let now = one.provider.token(true).await.ok();
+            if now.is_some() && now != before {
+                let (which, from) = (one.which.as_str(), &one.from);
+                tracing::info!(which, %from, "the token was changed");
+                another = true;
+            }
+        }
+        if another {
+            self.look().await;
+            self.try_now();
+        }
+    }
+
+    /// Reads the tokens anew, and tries an endpoint that refused us at once.
     pub async fn read_again(&self) {
         for one in &self.tokens {
             let (which, from) = (one.which.as_str(), &one.from);
@@ -155,6 +194,7 @@ impl Tokens {
             }
         }
         self.look().await;
+        self.try_now();
     }
 }
 

@@ -15,10 +15,12 @@ mod admin;
 mod args;
 mod board;
 mod config;
+mod day;
 mod demo;
 #[path = "../cli/failure.rs"]
 mod failure;
 mod keep;
+mod lobby;
 mod log;
 mod prepare;
 mod redrive;

@@ -2,12 +2,13 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::RetryPolicy;
+use super::{Pacer, RetryPolicy};
 use crate::batch::{Batch, BatchLimits};
-use crate::error::{Error, Result, Retry};
+use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::sink::{Delivery, Rejection, Sink};
 
 /// Tries again what a sink did not take and may take later.
@@ -30,6 +31,7 @@ pub struct RetrySink<S> {
     inner: S,
     policy: RetryPolicy,
     stop: CancellationToken,
+    hurried_by: Option<Pacer>,
     state: Mutex<State>,
 }
 
@@ -51,8 +53,18 @@ impl<S: Sink> RetrySink<S> {
             inner,
             policy,
             stop,
+            hurried_by: None,
             state: Mutex::new(state),
         }
+    }
+
+    /// The same with pauses that end where `pacer` is told to
+    /// [probe now](Pacer::probe_now), as long as it was for a refusal of us
+    /// (`Unauthorized`, `Config`) that they were begun.
+    #[must_use]
+    pub fn hurried_by(mut self, pacer: Pacer) -> Self {
+        self.hurried_by = Some(pacer);
+        self
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -123,7 +135,11 @@ impl<S: Sink> Sink for RetrySink<S> {
         // What is still to be sent, and where its records lie in `batch`; `None` is the whole.
         let mut rest: Option<(Batch, Vec<usize>)> = None;
         let mut attempt = 0;
+        let mut hurried = self.hurried_by.as_ref().map(Pacer::hurried);
         loop {
+            if let Some(hurried) = &mut hurried {
+                hurried.mark_unchanged();
+            }
             let sent = rest.as_ref().map_or(batch, |(rest, _)| rest);
             let place = |index: usize| match &rest {
                 Some((_, places)) => places.get(index).copied(),
@@ -131,7 +147,7 @@ impl<S: Sink> Sink for RetrySink<S> {
             };
             let error = match self.inner.deliver(sent).await {
                 Ok(delivery) if !delivery.fits(sent.len()) => Error::new(
-                    crate::ErrorKind::Other,
+                    ErrorKind::Other,
                     "sink",
                     "it named records that the batch has not, or one twice: nothing is known of the batch",
                 ),
@@ -154,7 +170,7 @@ impl<S: Sink> Sink for RetrySink<S> {
                     rest = Some((sent.select(&delivery.again), places));
                     delivery.again_because.unwrap_or_else(|| {
                         Error::new(
-                            crate::ErrorKind::Unavailable,
+                            ErrorKind::Unavailable,
                             "sink",
                             "some records were not taken",
                         )
@@ -174,6 +190,7 @@ impl<S: Sink> Sink for RetrySink<S> {
                         biased;
                         () = self.stop.cancelled() => error,
                         () = tokio::time::sleep(pause) => continue,
+                        () = hurry(&mut hurried, &error) => continue,
                     }
                 }
             };
@@ -192,6 +209,18 @@ impl<S: Sink> Sink for RetrySink<S> {
     }
 }
 
+/// Resolves when a pause after `error` is to end early.
+async fn hurry(hurried: &mut Option<watch::Receiver<u64>>, error: &Error) {
+    let denied = matches!(error.kind(), ErrorKind::Unauthorized | ErrorKind::Config);
+    if let Some(hurried) = hurried
+        && denied
+        && hurried.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending::<()>().await;
+}
+
 fn give_up(error: &Error, why: &str) -> Error {
     let message = format!("given up: {why}; last: {}", error.message());
     Error::new(error.kind(), error.origin(), message)
@@ -203,7 +232,6 @@ mod tests {
 
     use super::*;
     use crate::batch::BatchBuilder;
-    use crate::error::ErrorKind;
     use crate::object::{Object, ObjectId};
 
     fn batch(records: usize) -> Batch {

@@ -306,7 +306,7 @@ impl PipelineBuilder {
         let pacer = Pacer::new(pace)?;
         let nothing_else = CancellationToken::new();
         let paced = PaceSink::new(self.sink, pacer.clone());
-        let retrying = RetrySink::new(paced, self.retry, stop.clone());
+        let retrying = RetrySink::new(paced, self.retry, stop.clone()).hurried_by(pacer.clone());
         let splitting =
             SplitSink::with_guard(retrying, self.guard).with_nothing_else(nothing_else.clone());
         let state = RunState {

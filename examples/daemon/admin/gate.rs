@@ -58,6 +58,8 @@ pub(super) enum Asked {
 /// The names that a listener goes by.
 #[derive(Debug)]
 pub(super) struct Names {
+    /// Those that only this machine goes by, as `host:port`.
+    local: Vec<String>,
     /// `host:port`, in lower case.
     hosts: Vec<String>,
     /// Names that may also be reached by `https`, through something in front.
@@ -68,11 +70,12 @@ impl Names {
     /// The names of a listener at `address`, with those that were configured.
     pub(super) fn new(address: SocketAddr, configured: &[String]) -> Self {
         let port = address.port();
-        let mut hosts = vec![
+        let local = vec![
             format!("localhost:{port}"),
             format!("127.0.0.1:{port}"),
             format!("[::1]:{port}"),
         ];
+        let mut hosts = local.clone();
         if !address.ip().is_unspecified() {
             hosts.push(address.to_string());
         }
@@ -86,7 +89,27 @@ impl Names {
             let bare = |host: &String| host.strip_suffix(":80").map(str::to_owned);
             fronted.extend(hosts.iter().filter_map(bare).collect::<Vec<_>>());
         }
-        Self { hosts, fronted }
+        Self {
+            local,
+            hosts,
+            fronted,
+        }
+    }
+
+    /// Whether a request names this machine as only its own programs do. Under a name
+    /// that was configured, something in front may have passed it on, which need not
+    /// say so.
+    pub(super) fn is_local(&self, uri: &Uri, headers: &HeaderMap) -> bool {
+        let local = |host: &str| {
+            let bare = self
+                .local
+                .iter()
+                .filter_map(|name| name.strip_suffix(":80"));
+            let mut names = self.local.iter().map(String::as_str).chain(bare);
+            names.any(|name| name.eq_ignore_ascii_case(host))
+        };
+        only(headers, &HOST).flatten().is_some_and(local)
+            && uri.authority().is_none_or(|a| local(a.as_str()))
     }
 
     fn knows(&self, host: &str) -> bool {
@@ -157,14 +180,25 @@ fn is_address(host: &str) -> bool {
 
 /// Whether a request says that something in front of us passed it on.
 pub(super) fn was_forwarded(headers: &HeaderMap) -> bool {
-    [
-        "forwarded",
-        "x-forwarded-for",
-        "x-forwarded-host",
-        "x-real-ip",
-    ]
-    .iter()
-    .any(|name| headers.contains_key(*name))
+    ["forwarded", FORWARDED_FOR, "x-forwarded-host", REAL_IP]
+        .iter()
+        .any(|name| headers.contains_key(*name))
+}
+
+const FORWARDED_FOR: &str = "x-forwarded-for";
+const REAL_IP: &str = "x-real-ip";
+
+/// The client that what is in front says it passed this on for. What a client sends
+/// itself stands to the left of what a proxy adds, so only the last address counts.
+/// Good for telling clients apart, for nothing else: without a proxy anybody may say it.
+pub(super) fn passed_on_for(headers: &HeaderMap) -> Option<IpAddr> {
+    let last = |name| headers.get_all(name).iter().next_back();
+    let line = last(FORWARDED_FOR).or_else(|| last(REAL_IP))?;
+    let address = line.to_str().ok()?.rsplit(',').next()?.trim();
+    let bare = address.strip_prefix('[').and_then(|a| a.split(']').next());
+    let with_port = |address: &str| Some(address.parse::<SocketAddr>().ok()?.ip());
+    let parsed = bare.unwrap_or(address).parse().ok();
+    parsed.or_else(|| with_port(address))
 }
 
 #[cfg(test)]
@@ -237,6 +271,72 @@ mod tests {
             admit(Asked::Page, &Method::GET, absolute, &sent),
             Err(Foreign::Host)
         );
+    }
+
+    #[test]
+    fn a_name_that_was_configured_is_not_this_machine_alone() {
+        let local = |host: &str, path: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, host.parse().unwrap());
+            names().is_local(&path.parse().unwrap(), &headers)
+        };
+        for host in [
+            "localhost:8734",
+            "LocalHost:8734",
+            "127.0.0.1:8734",
+            "[::1]:8734",
+        ] {
+            assert!(local(host, "/status"), "{host}");
+        }
+        for host in [
+            "forward.example.com",
+            "forward.example.com:8734",
+            "other:9000",
+        ] {
+            assert!(!local(host, "/status"), "{host}");
+        }
+        assert!(!local(
+            "localhost:8734",
+            "http://forward.example.com/status"
+        ));
+        assert!(!names().is_local(&"/status".parse().unwrap(), &HeaderMap::new()));
+    }
+
+    #[test]
+    fn the_client_is_the_one_that_the_nearest_proxy_names() {
+        let of = |sent: &[(&'static str, &str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in sent {
+                headers.append(*name, value.parse().unwrap());
+            }
+            passed_on_for(&headers)
+        };
+        let client: IpAddr = "203.0.113.9".parse().unwrap();
+        let named = |value| of(&[("x-forwarded-for", value)]);
+        assert_eq!(named("203.0.113.9"), Some(client));
+        assert_eq!(named("10.0.0.1, 203.0.113.9"), Some(client));
+        assert_eq!(named("10.0.0.1,203.0.113.9:4711"), Some(client));
+        assert_eq!(named("[2001:db8::1]:4711"), "2001:db8::1".parse().ok());
+        assert_eq!(named("2001:db8::1"), "2001:db8::1".parse().ok());
+        assert_eq!(
+            of(&[
+                ("x-forwarded-for", "10.0.0.1"),
+                ("x-forwarded-for", "203.0.113.9")
+            ]),
+            Some(client)
+        );
+        assert_eq!(of(&[("x-real-ip", "203.0.113.9")]), Some(client));
+        assert_eq!(
+            of(&[
+                ("x-forwarded-for", "10.0.0.1"),
+                ("x-real-ip", "203.0.113.9")
+            ]),
+            "10.0.0.1".parse().ok()
+        );
+        for nobody in ["", "unknown", "203.0.113.9,"] {
+            assert_eq!(named(nobody), None, "{nobody}");
+        }
+        assert_eq!(of(&[]), None);
     }
 
     #[test]

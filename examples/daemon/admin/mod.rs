@@ -6,6 +6,7 @@
 
 mod base64;
 mod gate;
+mod kept;
 mod limits;
 mod listen;
 pub mod metrics;
@@ -97,7 +98,11 @@ async fn serve_within(
             "the pages are served in plain HTTP: the admin token can be read on the way"
         );
     }
-    let token = Arc::new(AdminToken::new(settings.token.clone()).await?);
+    let token = AdminToken::new(settings.token.clone(), settings.token_file.clone());
+    let token = Arc::new(token.await?);
+    if loopback && !settings.hosts.is_empty() && settings.token.is_none() {
+        warn!("without an admin token the pages are shown by no name of admin.hosts");
+    }
     let page = Arc::new(Page::new()?);
     let view = Arc::new(View::new(Arc::clone(&board)));
     let tasks = TaskTracker::new();

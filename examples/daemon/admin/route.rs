@@ -114,7 +114,9 @@ impl Pages {
 
     /// Whether who asks must show the token to see anything.
     fn guarded(&self, head: &Parts) -> bool {
-        !self.loopback || was_forwarded(&head.headers)
+        !self.loopback
+            || was_forwarded(&head.headers)
+            || !self.names.is_local(&head.uri, &head.headers)
     }
 }
 

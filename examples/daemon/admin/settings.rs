@@ -1,5 +1,6 @@
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ctforward_visionone::TokenProvider;
@@ -19,9 +20,12 @@ pub struct AdminSettings {
     /// Names by which the pages are reached, beside those of loopback and the
     /// addresses listened at: `host`, or `host:port` where another port is meant.
     pub hosts: Vec<String>,
-    /// The admin token, read anew for each request that needs it; at least 16
-    /// characters. Without one nothing can be redriven over HTTP.
+    /// The admin token, of at least 16 characters. Without one nothing can be redriven
+    /// over HTTP.
     pub token: Option<Arc<dyn TokenProvider>>,
+    /// The file that it is in: then it is read when that changes, and otherwise for
+    /// each request that needs it.
+    pub token_file: Option<PathBuf>,
 }
 
 impl Default for AdminSettings {
@@ -31,6 +35,7 @@ impl Default for AdminSettings {
             metrics_listen: None,
             hosts: Vec::new(),
             token: None,
+            token_file: None,
         }
     }
 }
@@ -42,6 +47,7 @@ impl fmt::Debug for AdminSettings {
             .field("metrics_listen", &self.metrics_listen)
             .field("hosts", &self.hosts)
             .field("token", &self.token.as_ref().map(|_| "[secret]"))
+            .field("token_file", &self.token_file)
             .finish()
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use subtle::ConstantTimeEq as _;
 use tokio::time::Instant;
 
 use super::base64;
+use super::gate::passed_on_for;
+use super::kept::Kept;
 
 /// The header for what sets headers, such as the page's script.
 pub(super) const HEADER: HeaderName = HeaderName::from_static("x-ctforward-admin");
@@ -52,22 +55,27 @@ pub(super) enum Checked {
 
 /// Checks admin tokens.
 pub(super) struct AdminToken {
-    provider: Option<Arc<dyn TokenProvider>>,
+    token: Option<Kept>,
     attempts: Attempts,
 }
 
 impl AdminToken {
-    /// The token of `provider`, which is read once to see that it is fit.
-    pub(super) async fn new(provider: Option<Arc<dyn TokenProvider>>) -> Result<Self> {
-        if let Some(provider) = &provider {
-            read(provider.as_ref()).await?;
+    /// The token of `provider`, which is read once to see that it is fit; kept in
+    /// `file`, where it is in one.
+    pub(super) async fn new(
+        provider: Option<Arc<dyn TokenProvider>>,
+        file: Option<PathBuf>,
+    ) -> Result<Self> {
+        let token = provider.map(|provider| Kept::new(provider, file));
+        if let Some(token) = &token {
+            token.get().await?;
         }
         let attempts = Attempts::default();
-        Ok(Self { provider, attempts })
+        Ok(Self { token, attempts })
     }
 
     pub(super) fn is_set(&self) -> bool {
-        self.provider.is_some()
+        self.token.is_some()
     }
 
     /// Checks what a request of `peer` carries.
@@ -77,22 +85,22 @@ impl AdminToken {
         carried: Carried,
         peer: IpAddr,
     ) -> Checked {
-        let Some(provider) = &self.provider else {
+        let Some(token) = &self.token else {
             return Checked::Unset;
         };
         let offered = offered(headers, carried);
         if offered.is_empty() {
             return Checked::Missing;
         }
-        if let Err(wait) = self.attempts.may(peer, Instant::now()) {
+        let client = Client::of(peer, headers);
+        if let Err(wait) = self.attempts.may(client, Instant::now()) {
             return Checked::TooMany(wait);
         }
-        // Read anew each time, so that a rotated token counts at once.
-        let token = match read(provider.as_ref()).await {
+        let token = match token.get().await {
             Ok(token) => token,
             Err(error) => {
                 // Not to be asked for, and logged, at any speed either.
-                self.attempts.failed(peer, Instant::now());
+                self.attempts.failed(client, Instant::now());
                 return Checked::Unreadable(error);
             }
         };
@@ -103,12 +111,13 @@ impl AdminToken {
         if right {
             return Checked::Right;
         }
-        self.attempts.failed(peer, Instant::now());
+        self.attempts.failed(client, Instant::now());
         Checked::Wrong
     }
 }
 
-async fn read(provider: &dyn TokenProvider) -> Result<Secret> {
+/// Reads a token, which must be fit.
+pub(super) async fn read(provider: &dyn TokenProvider) -> Result<Secret> {
     let token = provider.token(true).await?;
     if token.expose().len() < SHORTEST {
         let what = "the admin token is shorter than 16 characters; \
@@ -158,45 +167,93 @@ fn same(offered: &str, token: &str) -> bool {
         .into()
 }
 
-/// Wrong tokens of each client: ten at once, then one in ten seconds.
-#[derive(Debug, Default)]
-struct Attempts(Mutex<HashMap<IpAddr, (u32, Instant)>>);
+/// Who tries: the address that a connection comes from, and the one that it is passed
+/// on for where something in front says so. Behind a proxy all come from its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Client {
+    peer: IpAddr,
+    behind: Behind,
+}
 
-const AT_ONCE: u32 = 10;
-const EVERY: Duration = Duration::from_secs(10);
-/// More clients are not told apart for long: the one that failed longest ago is forgotten.
-const CLIENTS: usize = 1024;
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Behind {
+    /// Nobody says that it passed this on.
+    Nothing,
+    One(IpAddr),
+    /// All that an address passes on, together.
+    All,
+}
 
-impl Attempts {
-    /// Whether `peer` may try.
-    fn may(&self, peer: IpAddr, now: Instant) -> Result<(), Duration> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match kept.get(&network(peer)) {
-            Some((failed, last)) if left(*failed, *last, now) >= AT_ONCE => {
-                Err(EVERY.saturating_sub(now.saturating_duration_since(*last)))
-            }
-            _ => Ok(()),
+impl Client {
+    fn of(peer: IpAddr, headers: &HeaderMap) -> Self {
+        Self {
+            peer: network(peer),
+            behind: passed_on_for(headers)
+                .map_or(Behind::Nothing, |client| Behind::One(network(client))),
         }
-    }
-
-    fn failed(&self, peer: IpAddr, now: Instant) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let peer = network(peer);
-        if kept.len() >= CLIENTS && !kept.contains_key(&peer) {
-            let oldest = kept.iter().min_by_key(|(_, (_, last))| *last);
-            if let Some(oldest) = oldest.map(|(peer, _)| *peer) {
-                kept.remove(&oldest);
-            }
-        }
-        let (failed, last) = kept.entry(peer).or_insert((0, now));
-        *failed = left(*failed, *last, now) + 1;
-        *last = now;
     }
 }
 
-/// How many of `failed` attempts count still: one is forgiven in [`EVERY`].
-fn left(failed: u32, last: Instant, now: Instant) -> u32 {
-    let forgiven = now.saturating_duration_since(last).as_secs() / EVERY.as_secs();
+/// Wrong tokens. Of each client ten at once, then one in ten seconds; and of all that
+/// come from one address together a hundred, then one a second: who names another
+/// client in each request guesses no faster than that, and who guesses behind a proxy
+/// takes too small a share of it to keep the others there out.
+#[derive(Debug, Default)]
+struct Attempts(Mutex<HashMap<Client, (u32, Instant)>>);
+
+const AT_ONCE: u32 = 10;
+const EVERY: Duration = Duration::from_secs(10);
+const ALL_AT_ONCE: u32 = 100;
+const ALL_EVERY: Duration = Duration::from_secs(1);
+/// More clients are not told apart for long: the one that failed longest ago is forgotten.
+const CLIENTS: usize = 1024;
+
+/// What a client is held to: by itself, and with all others that its address passes on.
+fn bounds(client: Client) -> impl Iterator<Item = (Client, u32, Duration)> {
+    let behind = Behind::All;
+    let all = Client { behind, ..client };
+    let all = (all, ALL_AT_ONCE, ALL_EVERY);
+    let passed_on = matches!(client.behind, Behind::One(_));
+    std::iter::once((client, AT_ONCE, EVERY)).chain(passed_on.then_some(all))
+}
+
+impl Attempts {
+    /// Whether a client may try.
+    fn may(&self, client: Client, now: Instant) -> Result<(), Duration> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (who, most, every) in bounds(client) {
+            if let Some((failed, last)) = kept.get(&who)
+                && left(*failed, *last, now, every) >= most
+            {
+                return Err(every.saturating_sub(now.saturating_duration_since(*last)));
+            }
+        }
+        Ok(())
+    }
+
+    fn failed(&self, client: Client, now: Instant) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (who, _, every) in bounds(client) {
+            note(&mut kept, who, every, now);
+        }
+    }
+}
+
+fn note(kept: &mut HashMap<Client, (u32, Instant)>, who: Client, every: Duration, now: Instant) {
+    if kept.len() >= CLIENTS && !kept.contains_key(&who) {
+        let oldest = kept.iter().min_by_key(|(_, (_, last))| *last);
+        if let Some(oldest) = oldest.map(|(client, _)| *client) {
+            kept.remove(&oldest);
+        }
+    }
+    let (failed, last) = kept.entry(who).or_insert((0, now));
+    *failed = left(*failed, *last, now, every) + 1;
+    *last = now;
+}
+
+/// How many of `failed` attempts count still: one is forgiven in `every`.
+fn left(failed: u32, last: Instant, now: Instant, every: Duration) -> u32 {
+    let forgiven = now.saturating_duration_since(last).as_secs() / every.as_secs().max(1);
     failed.saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX))
 }
 
@@ -219,7 +276,7 @@ mod tests {
 
     async fn check(carried: Carried, sent: &[(&str, &str)]) -> Checked {
         let secret: Arc<dyn TokenProvider> = Arc::new(Secret::new(TOKEN).unwrap());
-        let token = AdminToken::new(Some(secret)).await.unwrap();
+        let token = AdminToken::new(Some(secret), None).await.unwrap();
         let mut headers = HeaderMap::new();
         for (name, value) in sent {
             let name: HeaderName = name.parse().unwrap();
@@ -283,10 +340,10 @@ mod tests {
     #[tokio::test]
     async fn a_short_token_is_refused_at_the_start_and_none_lets_nobody_in() {
         let short: Arc<dyn TokenProvider> = Arc::new(Secret::new("hunter2").unwrap());
-        let error = AdminToken::new(Some(short)).await.err().unwrap();
+        let error = AdminToken::new(Some(short), None).await.err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Config);
         assert!(!error.to_string().contains("hunter2"));
-        let none = AdminToken::new(None).await.unwrap();
+        let none = AdminToken::new(None, None).await.unwrap();
         let peer = "::1".parse().unwrap();
         let checked = none.check(&HeaderMap::new(), Carried::Login, peer).await;
         assert!(matches!(checked, Checked::Unset));
@@ -303,7 +360,9 @@ mod tests {
         };
         write("the-first-admin-token");
         let file: Arc<dyn TokenProvider> = Arc::new(ctforward_visionone::TokenFile::new(&path));
-        let token = AdminToken::new(Some(file)).await.unwrap();
+        let token = AdminToken::new(Some(file), Some(path.clone()))
+            .await
+            .unwrap();
         let offer = async |value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(HEADER, value.parse().unwrap());
@@ -338,7 +397,9 @@ mod tests {
     #[test]
     fn guessing_is_slow_for_the_guesser_alone_and_memory_is_bounded() {
         let (attempts, start) = (Attempts::default(), Instant::now());
-        let (guesser, other) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
+        let direct = |peer| Client::of(peer, &HeaderMap::new());
+        let address: IpAddr = "10.0.0.1".parse().unwrap();
+        let (guesser, other) = (direct(address), direct("10.0.0.2".parse().unwrap()));
         for _ in 0..AT_ONCE {
             assert!(attempts.may(guesser, start).is_ok());
             attempts.failed(guesser, start);
@@ -349,7 +410,7 @@ mod tests {
         attempts.failed(guesser, start + EVERY);
         assert!(attempts.may(guesser, start + EVERY).is_err());
         for n in 0..5000_u32 {
-            attempts.failed(IpAddr::from(n.to_be_bytes()), start + 2 * EVERY);
+            attempts.failed(direct(IpAddr::from(n.to_be_bytes())), start + 2 * EVERY);
         }
         assert_eq!(attempts.0.lock().unwrap().len(), CLIENTS);
         let (one, two) = (
@@ -357,6 +418,40 @@ mod tests {
             "2001:db8::ffff".parse().unwrap(),
         );
         assert_eq!(network(one), network(two));
-        assert_eq!(network("::ffff:10.0.0.1".parse().unwrap()), guesser);
+        assert_eq!(network("::ffff:10.0.0.1".parse().unwrap()), address);
+    }
+
+    #[test]
+    fn behind_a_proxy_a_guesser_locks_out_itself_and_one_of_many_names_is_slow_too() {
+        let (attempts, start) = (Attempts::default(), Instant::now());
+        let behind = |client: String| {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-forwarded-for", client.parse().unwrap());
+            Client::of("127.0.0.1".parse().unwrap(), &headers)
+        };
+        let guesser = behind("203.0.113.1".to_owned());
+        let other = behind("203.0.113.2".to_owned());
+        // As often as it may, for an hour.
+        for second in 0..3600 {
+            let now = start + Duration::from_secs(second);
+            while attempts.may(guesser, now).is_ok() {
+                attempts.failed(guesser, now);
+            }
+            assert!(attempts.may(other, now).is_ok(), "{second}");
+        }
+        // Another name each time, which only who reaches us without the proxy can.
+        let now = start + Duration::from_secs(7200);
+        let mut tried = 0;
+        for n in 0..500 {
+            let name = behind(format!("198.51.{}.{}", n / 250, n % 250));
+            if attempts.may(name, now).is_ok() {
+                attempts.failed(name, now);
+                tried += 1;
+            }
+        }
+        assert_eq!(tried, ALL_AT_ONCE);
+        // Who comes without any is held to what it did itself.
+        let direct = Client::of("127.0.0.1".parse().unwrap(), &HeaderMap::new());
+        assert!(attempts.may(direct, now).is_ok());
     }
 }

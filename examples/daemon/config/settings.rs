@@ -16,6 +16,9 @@ use crate::admin::AdminSettings;
 /// The environment variable with the collector's token, unless another is named.
 pub const TOKEN: &str = "VISIONONE_INGEST_TOKEN";
 
+/// Bytes of one request.
+const REQUEST: u64 = 1_000_000;
+
 /// LIST requests a day that a bucket may take, unless told otherwise: five dollars a
 /// day at the price of most regions, of $0.005 for 1,000.
 const LIST_BUDGET: u64 = 1_000_000;
@@ -83,6 +86,8 @@ pub struct RecordSettings {
     pub kinds: Vec<String>,
     pub rules: Option<PathBuf>,
     pub redact_key_file: Option<PathBuf>,
+    /// The ARN of our own role, whose calls on the buckets that are read are left out.
+    pub own_calls: Option<String>,
     pub deduplicate: bool,
     pub dedup_records: usize,
     pub dedup_age: Duration,
@@ -96,6 +101,8 @@ pub struct PaceSettings {
     pub linger: Duration,
     pub bytes_per_second: Option<u64>,
     pub requests_per_second: Option<f64>,
+    /// Bytes of records that a day of UTC may take.
+    pub bytes_per_day: Option<u64>,
     /// How often an endpoint that refuses the token is tried.
     pub probe: Duration,
 }
@@ -201,6 +208,7 @@ impl Settings {
                 linger: Duration::from_millis(values.number("pace", "linger_ms").unwrap_or(1000)),
                 bytes_per_second: values.number("pace", "max_bytes_per_second"),
                 requests_per_second: values.decimal("pace", "max_requests_per_second"),
+                bytes_per_day: bytes_per_day(values, problems),
                 probe: seconds("pace", "probe_seconds", 60),
             },
             drain: seconds("run", "drain_seconds", 25),
@@ -234,7 +242,7 @@ fn endpoint(values: &Values, problems: &mut Problems) -> Option<EndpointSettings
         headers: values.list(at, "headers"),
         ca_file: values.text(at, "ca_file").map(PathBuf::from),
         allow_plain_http: values.flag(at, "allow_plain_http"),
-        request_bytes: size(values.number(at, "request_bytes").unwrap_or(1_000_000)),
+        request_bytes: size(values.number(at, "request_bytes").unwrap_or(REQUEST)),
         request_timeout: Duration::from_secs(values.number(at, "request_seconds").unwrap_or(60)),
         url: url?,
     })
@@ -277,6 +285,30 @@ fn keep(values: &Values, problems: &mut Problems) -> Option<KeepSettings> {
     })
 }
 
+/// A day must take more than a request, or nothing would ever be sent.
+fn bytes_per_day(values: &Values, problems: &mut Problems) -> Option<u64> {
+    let most = values.number("pace", "max_bytes_per_day")?;
+    let request = values
+        .number("endpoint", "request_bytes")
+        .unwrap_or(REQUEST);
+    if most <= request {
+        let what = format!("must be more than endpoint.request_bytes, which is {request}");
+        let key = "pace.max_bytes_per_day";
+        problems.add(values.place("pace", "max_bytes_per_day"), key, what);
+    }
+    Some(most)
+}
+
+fn own_calls(values: &Values, problems: &mut Problems) -> Option<String> {
+    let (at, key) = ("records", "own_calls");
+    let role = values.text(at, key)?;
+    if !(role.starts_with("arn:") && role.contains(":iam::") && role.contains(":role/")) {
+        let what = "must be the ARN of a role, such as arn:aws:iam::111122223333:role/NAME";
+        problems.add(values.place(at, key), "records.own_calls", what);
+    }
+    Some(role)
+}
+
 fn records(values: &Values, problems: &mut Problems) -> RecordSettings {
     let at = "records";
     let accounts = values.list(at, "accounts");
@@ -317,6 +349,7 @@ fn records(values: &Values, problems: &mut Problems) -> RecordSettings {
         kinds,
         rules,
         redact_key_file: values.text(at, "redact_key_file").map(PathBuf::from),
+        own_calls: own_calls(values, problems),
         deduplicate,
         dedup_records: size(values.number(at, "dedup_records").unwrap_or(100_000)),
         dedup_age: Duration::from_secs(age),
@@ -477,6 +510,7 @@ fn places(values: &Values) -> Places {
         ("keep", "quarantine"),
         ("records", "rules"),
         ("records", "redact_key_file"),
+        ("records", "own_calls"),
         ("admin", "token_file"),
         ("admin", "token_env"),
     ];

@@ -77,7 +77,7 @@ a = 1
         "d.toml:5: endpoint.token_env: only one of token_file, token_env, token_secret may be set, and endpoint.token_file is",
         "d.toml:6: endpoint.gzip: must be true or false",
         "d.toml:9: pace.concurrency: must be a whole number from 1 to 256",
-        "d.toml:10: pace.speed: there is no such key; there are concurrency, linger_ms, max_bytes_per_second, max_requests_per_second, probe_seconds",
+        "d.toml:10: pace.speed: there is no such key; there are concurrency, linger_ms, max_bytes_per_second, max_requests_per_second, max_bytes_per_day, probe_seconds",
         "d.toml:11: pace.max_requests_per_second: must be a number above 0",
         "d.toml:14: log.format: must be one of text, json",
         "d.toml:16: source.Logs: a source's name has 1 to 40 of a to z, 0 to 9 and -",
@@ -95,6 +95,27 @@ a = 1
     }
     // A wrong value is one problem, not a missing one as well.
     assert_eq!(found.len(), expected.len(), "{found:#?}");
+}
+
+#[test]
+fn a_day_takes_more_than_a_request_and_our_role_is_named_as_one() {
+    let more = "[pace]\nmax_bytes_per_day = 5000\n[records]\nown_calls = \"forwarder\"\n";
+    let found = lines(&format!("{LEAST}{more}"), &[]);
+    let expected = [
+        "d.toml:10: pace.max_bytes_per_day: must be more than endpoint.request_bytes, which is 1000000",
+        "d.toml:12: records.own_calls: must be the ARN of a role, such as arn:aws:iam::111122223333:role/NAME",
+    ];
+    for expected in expected {
+        assert!(found.iter().any(|line| line == expected), "{found:#?}");
+    }
+    assert_eq!(found.len(), 2);
+    let small = [(
+        "CTFORWARD_ENDPOINT_REQUEST_BYTES".to_owned(),
+        "2048".to_owned(),
+    )];
+    let text = format!("{LEAST}[pace]\nmax_bytes_per_day = 5000\n");
+    let settings = good(&text, &small.into_iter().collect());
+    assert_eq!(settings.pace.bytes_per_day, Some(5000));
 }
 
 #[test]

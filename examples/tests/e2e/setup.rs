@@ -184,9 +184,9 @@ impl Emulator {
     }
 }
 
-/// Waits, for a minute at most, until it is so.
+/// Waits, for three minutes at most, until it is so.
 pub async fn until(what: &str, so: impl AsyncFn() -> bool) {
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + Duration::from_secs(180);
     while !so().await {
         assert!(Instant::now() < end, "{what}: in vain");
         tokio::time::sleep(Duration::from_millis(50)).await;

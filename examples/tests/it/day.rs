@@ -6,6 +6,9 @@ use ctforward_visionone::standin::{Faults, StandIn};
 
 use crate::support::*;
 
+/// Longer than any machine takes for a request. It bounds a request too.
+const LONG: &str = "60s";
+
 /// Forty files of 30 records, about 250 kB inflated.
 fn bucket(root: &Path) -> Vec<Vec<u8>> {
     let mut all = Vec::new();
@@ -21,7 +24,7 @@ fn bucket(root: &Path) -> Vec<Vec<u8>> {
     sorted(all)
 }
 
-async fn day(source: &Path, ledger: &Path, endpoint: &str, limit: &str) -> Ran {
+async fn day(source: &Path, ledger: &Path, endpoint: &str, limit: &str, patience: &str) -> Ran {
     run([
         "forward",
         source.to_str().unwrap(),
@@ -35,7 +38,7 @@ async fn day(source: &Path, ledger: &Path, endpoint: &str, limit: &str) -> Ran {
         limit,
         "--exit-at-daily-limit",
         "--give-up-after",
-        "1s",
+        patience,
     ])
     .await
 }
@@ -51,14 +54,14 @@ async fn a_day_takes_no_more_than_its_limit_however_often_the_program_is_started
     let expected = bucket(&source);
     let standin = standin().await;
     for _ in 0..3 {
-        let ran = day(&source, &ledger, &standin.endpoint(), "100000").await;
+        let ran = day(&source, &ledger, &standin.endpoint(), "100000", LONG).await;
         assert_eq!(ran.status, 1, "{ran:?}");
         assert!(ran.stderr.contains("the day's limit"), "{ran:?}");
         let sent = bytes(&standin);
         assert!((60_000..=100_000).contains(&sent), "{sent}");
     }
     // A larger limit takes the rest, and nothing twice.
-    let ran = day(&source, &ledger, &standin.endpoint(), "100000000").await;
+    let ran = day(&source, &ledger, &standin.endpoint(), "100000000", LONG).await;
     assert_eq!(ran.status, 0, "{ran:?}");
     assert_eq!(received(&standin), expected);
 }
@@ -70,7 +73,7 @@ async fn a_limit_that_is_not_reached_hides_no_failure() {
     bucket(&source);
     let faults = Faults::of(["503:1"]).unwrap();
     let standin = start(StandIn::builder().faults(faults)).await;
-    let ran = day(&source, &ledger, &standin.endpoint(), "50000").await;
+    let ran = day(&source, &ledger, &standin.endpoint(), "50000", "1s").await;
     assert_eq!(ran.status, 1, "{ran:?}");
     assert!(ran.stderr.contains("given up"), "{ran:?}");
     assert!(!ran.stderr.contains("the day's limit"), "{ran:?}");

@@ -426,7 +426,7 @@ async fn an_endpoint_that_is_down_is_given_up_in_time_with_status_1() {
     ])
     .await;
     assert_eq!(ran.status, 1, "{ran:?}");
-    assert!(began.elapsed() < Duration::from_secs(30));
+    assert!(began.elapsed() < Duration::from_secs(120));
     assert!(
         ran.stderr.contains("nothing was accepted for 2 s"),
         "{}",
@@ -473,7 +473,7 @@ async fn an_interrupt_ends_with_1_and_says_what_is_left() {
         .unwrap();
     assert!(kill.success());
     let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap());
-    let output = tokio::time::timeout(Duration::from_secs(40), output)
+    let output = tokio::time::timeout(Duration::from_secs(120), output)
         .await
         .unwrap()
         .unwrap();

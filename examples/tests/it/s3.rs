@@ -119,7 +119,7 @@ async fn servers_on_this_machine_are_reached_without_the_proxy_of_the_environmen
         "--endpoint",
         &endpoint,
         "--give-up-after",
-        "20s",
+        "120s",
     ];
     let ran = run_with(command, args).await;
     assert_eq!(ran.status, 0, "{ran:?}");

@@ -160,6 +160,17 @@ impl Breaker {
         });
     }
 
+    /// The time of a probe after a denial is now. What the sink named itself is kept,
+    /// and so is what was opened from above.
+    pub(super) fn probe_now(&mut self) {
+        if let Some(opening) = &mut self.opening
+            && !opening.tripped
+            && word(&opening.why) == Word::Denied
+        {
+            opening.until = opening.until.min(Instant::now());
+        }
+    }
+
     fn close(&mut self) {
         tracing::info!("delivery goes on");
         self.opening = None;

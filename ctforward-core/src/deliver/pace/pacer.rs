@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::breaker::Answer;
@@ -26,6 +26,8 @@ struct Shared {
     changed: Notify,
     /// Held by the first in the queue; the others wait for it in their order.
     first: Semaphore,
+    /// How often a probe was asked for at once.
+    hurried: watch::Sender<u64>,
 }
 
 impl fmt::Debug for Pacer {
@@ -47,6 +49,7 @@ impl Pacer {
                 state: Mutex::new(State::new(policy)),
                 changed: Notify::new(),
                 first: Semaphore::new(1),
+                hurried: watch::Sender::new(0),
             }),
         };
         pacer.state().meter();
@@ -114,6 +117,24 @@ impl Pacer {
     /// go one at a time until the sink accepts something; a refusal closes nothing.
     pub fn trip(&self, why: &Error, open_for: Duration) {
         self.change(|state| state.trip(why, open_for));
+    }
+
+    /// Has a sink that refuses us tried at once, and not at the time of its next probe:
+    /// something about the credentials or the address may have changed. It is one probe
+    /// as always. Where the breaker is closed, or open for another reason, or the sink
+    /// itself named a time, nothing happens.
+    ///
+    /// A [`RetrySink`](crate::deliver::RetrySink) that
+    /// [knows this pacer](crate::deliver::RetrySink::hurried_by) ends its pauses after
+    /// such refusals too.
+    pub fn probe_now(&self) {
+        self.change(|state| state.breaker.probe_now());
+        self.shared.hurried.send_modify(|times| *times += 1);
+    }
+
+    /// Changes with each [`probe_now`](Self::probe_now).
+    pub(in crate::deliver) fn hurried(&self) -> watch::Receiver<u64> {
+        self.shared.hurried.subscribe()
     }
 
     /// From now on nobody waits for an open breaker or a Retry-After: such a wait

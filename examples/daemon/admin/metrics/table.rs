@@ -52,6 +52,11 @@ const fn gauged(name: &'static str, unit: Unit, words: &'static str) -> Metric {
 }
 
 impl Metric {
+    #[cfg(test)]
+    pub(super) const fn words(&self) -> &'static str {
+        self.words
+    }
+
     const fn by(mut self, label: &'static str, values: &'static [&'static str]) -> Self {
         self.label = Some((label, values));
         self

@@ -111,6 +111,24 @@ fn each_metric_of_the_crates_and_the_daemon_is_described_as_what_it_is() {
 }
 
 #[test]
+fn the_guide_has_each_metric_as_what_it_is_and_no_other() {
+    let guide = daemon().join("../../docs/daemon-pages.md");
+    let guide = std::fs::read_to_string(guide).unwrap();
+    let rows: Vec<&str> = guide
+        .lines()
+        .filter(|line| line.starts_with("| `ctforward_") || line.starts_with("| `process_"))
+        .collect();
+    for metric in METRICS {
+        let kind = format!("{:?}", metric.kind).to_lowercase();
+        let begin = format!("| `{}` | {kind} | ", metric.name);
+        let row = rows.iter().find(|row| row.starts_with(&begin));
+        let row = row.unwrap_or_else(|| panic!("{begin} is not in docs/daemon-pages.md"));
+        assert!(row.ends_with(&format!("| {} |", metric.words())), "{row}");
+    }
+    assert_eq!(rows.len(), METRICS.len());
+}
+
+#[test]
 fn a_scrape_describes_each_metric_and_has_few_series() {
     let scrape = recorder().render();
     for metric in METRICS {

@@ -199,6 +199,40 @@ async fn what_was_passed_on_needs_the_token_on_loopback_too() {
 }
 
 #[tokio::test]
+async fn a_name_that_was_configured_needs_the_token_on_loopback_too() {
+    let named = |token| AdminSettings {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        hosts: vec!["forward.test".to_owned()],
+        token,
+        ..AdminSettings::default()
+    };
+    let served = serve(named(secret()), Limits::default()).await;
+    let port = served.admin.address.port();
+    *lock(&served.board.reasons) = vec!["bucket secret-plans is denied".to_owned()];
+    let bearer = format!("Authorization: Bearer {TOKEN}");
+    // As a proxy that says nothing of itself passes it on, or a name that points here.
+    for host in ["Host: forward.test", &format!("Host: forward.test:{port}")] {
+        for path in ["/", "/status"] {
+            let line = format!("GET {path}");
+            let answer = request(&served, &line, &[host], "").await;
+            assert_eq!(answer.status, 401, "{host} {path}");
+            let answer = request(&served, &line, &[host, &bearer], "").await;
+            assert_eq!(answer.status, 200, "{host} {path}");
+        }
+        let why = request(&served, "GET /readyz", &[host], "").await;
+        assert_eq!(why.status, 503);
+        assert!(!why.body.contains("secret-plans"), "{why:?}");
+    }
+    assert_eq!(get(&served, "/status").await.status, 200);
+
+    // Without a token, that name shows nothing.
+    let served = serve(named(None), Limits::default()).await;
+    let answer = request(&served, "GET /status", &["Host: forward.test"], "").await;
+    assert_eq!(answer.status, 403, "{answer:?}");
+    assert_eq!(get(&served, "/status").await.status, 200);
+}
+
+#[tokio::test]
 async fn the_settings_must_go_together() {
     let serve = async |settings: AdminSettings| {
         let board = Arc::new(TestBoard::new());

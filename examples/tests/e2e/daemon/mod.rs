@@ -2,6 +2,7 @@
 
 mod secret;
 mod share;
+mod sources;
 mod trouble;
 mod work;
 

@@ -36,7 +36,7 @@ async fn an_endpoint_away_for_longer_than_the_visibility_turns_it_red_and_loses_
     let more = "visibility_seconds = 3\n";
     let settings = place.settings(&feed, &emulator.url, &endpoint, more);
     let daemon = Daemon::start(&settings).await;
-    assert!(daemon.ready().await);
+    daemon.until("ready", async || daemon.ready().await).await;
     let all = put_files(&emulator, &feed, 12).await;
     daemon.until("red", async || !daemon.ready().await).await;
     // Three times as long as a message is invisible by itself.

@@ -1,6 +1,8 @@
 //! The daemon as a user runs it: the built program, a folder, real HTTP.
 
+mod limits;
 mod settings;
+mod start;
 mod tokens;
 mod work;
 
@@ -13,7 +15,7 @@ use std::time::{Duration, Instant};
 use crate::support::*;
 
 /// The longest that anything is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The built program, with an environment of its own.
 fn program() -> Command {
@@ -21,6 +23,11 @@ fn program() -> Command {
     command
         .env_clear()
         .env("NO_PROXY", "127.0.0.1")
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test")
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("AWS_CONFIG_FILE", "/nonexistent")
+        .env("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
         .stdin(Stdio::null());
     command
 }
@@ -100,7 +107,14 @@ impl Daemon {
         Self::start_with(program(), settings).await
     }
 
-    async fn start_with(mut program: Command, settings: &Path) -> Self {
+    async fn start_with(program: Command, settings: &Path) -> Self {
+        let daemon = Self::spawn(program, settings);
+        daemon.until_log("the pages are at").await;
+        daemon
+    }
+
+    /// Begun, and not waited for.
+    fn spawn(mut program: Command, settings: &Path) -> Self {
         let mut child = program
             .arg("--config")
             .arg(settings)
@@ -116,9 +130,7 @@ impl Daemon {
                 kept.lock().unwrap().push(line);
             }
         });
-        let daemon = Self { child, log };
-        daemon.until_log("the pages are at").await;
-        daemon
+        Self { child, log }
     }
 
     fn log(&self) -> String {

@@ -1,6 +1,9 @@
 //! Settings: everything that is wrong, at once, with exit status 2.
 
-use super::{Place, program};
+use std::sync::atomic::Ordering;
+
+use super::start::silent;
+use super::{Daemon, Place, program};
 use crate::support::*;
 
 #[tokio::test]
@@ -44,6 +47,47 @@ async fn good_settings_are_good_and_nothing_is_made() {
     assert_eq!(ran.status, 0, "{ran:?}");
     assert!(ran.stdout.contains("good"), "{ran:?}");
     assert!(!place.path("ledger.sqlite").exists());
+}
+
+#[tokio::test]
+async fn a_check_contacts_nobody_that_the_settings_name() {
+    let place = Place::new();
+    let (url, came) = silent().await;
+    let more = format!(
+        "[source.bucket]\ntype = \"s3\"\nbucket = \"trail\"\ns3_endpoint_url = \"{url}\"\n\
+         [source.queue]\ntype = \"sqs\"\nbuckets = [\"trail\"]\nregion = \"us-east-1\"\n\
+         queue_url = \"{url}/111122223333/trail\"\ns3_endpoint_url = \"{url}\"\n"
+    );
+    let settings = place.settings(&format!("{url}/ingest"), &more);
+    let text = std::fs::read_to_string(&settings).unwrap();
+    let file = format!("token_file = \"{}\"", place.path("token").display());
+    let text = text.replace(
+        &file,
+        "token_secret = \"ingest\"\nnext_token_secret = \"next\"",
+    );
+    std::fs::write(&settings, text).unwrap();
+    let command = || {
+        let mut command = program();
+        // Whatever it could ask of AWS, credentials too, it would ask here.
+        command
+            .env("AWS_ENDPOINT_URL", &url)
+            .env("AWS_REGION", "us-east-1")
+            .env_remove("AWS_EC2_METADATA_DISABLED")
+            .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", &url);
+        command
+    };
+    let mut check = command();
+    check.arg("--config").arg(&settings);
+    let ran = run_with(check, ["--check"]).await;
+    assert_eq!(ran.status, 0, "{ran:?}");
+    assert_eq!(came.load(Ordering::SeqCst), 0);
+    assert!(!place.path("ledger.sqlite").exists());
+    // It would be seen: to run, it does ask.
+    let daemon = Daemon::start_with(command(), &settings).await;
+    daemon
+        .until("asking", || async { came.load(Ordering::SeqCst) > 0 })
+        .await;
+    assert_eq!(daemon.stop().await.0, 0);
 }
 
 #[tokio::test]

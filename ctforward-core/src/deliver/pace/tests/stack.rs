@@ -1,5 +1,7 @@
 //! `RetrySink` around `PaceSink`: how their waits go together.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tokio_util::sync::CancellationToken;
 
 use super::*;
@@ -112,4 +114,61 @@ async fn batches_that_sleep_their_own_pause_keep_nobody_from_probing() {
     for one in sleeping {
         one.await.unwrap().unwrap();
     }
+}
+
+/// Refuses us until told otherwise, and a stack that knows its pacer.
+fn refusing(
+    kind: ErrorKind,
+    retry: Retry,
+) -> (
+    Rig,
+    Arc<RetrySink<Arc<PaceSink<Scripted>>>>,
+    Arc<AtomicBool>,
+) {
+    let mended = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&mended);
+    let policy = PacePolicy::default().with_denied(Denied::Probe(secs(600)));
+    let rig = rig(policy, move |_, _| {
+        let well = seen.load(Ordering::SeqCst);
+        let no = Err(error(kind, retry));
+        (millis(1), if well { taken() } else { no })
+    });
+    let policy = RetryPolicy::default().with_give_up_after(None).with_seed(3);
+    let sink = RetrySink::new(Arc::clone(&rig.sink), policy, CancellationToken::new());
+    let sink = Arc::new(sink.hurried_by(rig.pacer.clone()));
+    (rig, sink, mended)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_batch_is_its_own_probe_at_once_when_told_that_something_changed() {
+    let began = Instant::now();
+    let (rig, sink, mended) = refusing(ErrorKind::Unauthorized, Retry::Never);
+    let delivery = tokio::spawn(async move { sink.deliver(&batch()).await });
+    tokio::time::sleep(secs(5)).await;
+    assert_eq!(rig.requests(), 1);
+    // Told in vain: one request more, and the next pause is as long as the first.
+    rig.pacer.probe_now();
+    tokio::time::sleep(secs(5)).await;
+    assert_eq!(rig.requests(), 2);
+    mended.store(true, Ordering::SeqCst);
+    tokio::time::sleep(secs(5)).await;
+    assert_eq!(rig.requests(), 2);
+    rig.pacer.probe_now();
+    assert!(delivery.await.unwrap().unwrap().is_complete());
+    assert!(began.elapsed() < secs(20), "{:?}", began.elapsed());
+    assert!(!rig.pacer.is_open());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_sink_asked_for_is_not_hurried() {
+    let began = Instant::now();
+    let told = Retry::After(secs(900));
+    let (rig, sink, mended) = refusing(ErrorKind::Throttled, told);
+    let delivery = tokio::spawn(async move { sink.deliver(&batch()).await });
+    tokio::time::sleep(secs(5)).await;
+    mended.store(true, Ordering::SeqCst);
+    rig.pacer.probe_now();
+    assert!(delivery.await.unwrap().unwrap().is_complete());
+    assert!(began.elapsed() >= secs(900), "{:?}", began.elapsed());
+    assert_eq!(rig.requests(), 2);
 }
