@@ -230,6 +230,12 @@ impl Desk {
         self.parts.sources.iter().any(heard)
     }
 
+    /// A source that ended by a fault in the program, if one did.
+    pub fn broken(&self) -> Option<String> {
+        let mut watched = self.parts.sources.iter().map(|s| s.watch.status());
+        watched.find(|seen| seen.broke).map(|seen| seen.name)
+    }
+
     /// A line for the service manager.
     pub fn line(&self) -> String {
         let ready = self.ready();
@@ -336,8 +342,10 @@ impl Board for Desk {
             .map(|s| status(s, false, false, now))
             .collect();
         let bad = |s: &SourceStatus| matches!(s.state, SourceState::Failing | SourceState::Ended);
-        if states.iter().all(bad) {
-            for source in &states {
+        let all_bad = states.iter().all(bad);
+        for (source, watched) in states.iter().zip(&parts.sources) {
+            // One that fails may come back while others work; one that broke will not.
+            if all_bad || watched.watch.status().broke {
                 let why = source
                     .last_error
                     .as_ref()
