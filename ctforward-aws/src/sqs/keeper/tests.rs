@@ -41,7 +41,7 @@ impl Memory {
             std::panic::panic_any("a fault");
         }
         if hangs {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

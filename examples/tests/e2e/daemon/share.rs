@@ -67,7 +67,7 @@ async fn two_daemons_share_a_queue_and_send_nothing_twice() {
 /// A daemon dies in the middle of a file, and another goes on, with its ledger or
 /// without.
 async fn killed_and_taken_over(same_ledger: bool) {
-    const RECORDS: usize = 40;
+    const RECORDS: usize = 200;
     let Some(emulator) = Emulator::ministack().await else {
         return;
     };
