@@ -111,18 +111,17 @@ impl<L: Speak> Keeper<L> {
             let leases = leases.to_vec();
             self.extending.spawn(async move {
                 let sent = Instant::now();
-                let messages: Vec<_> = leases
-                    .iter()
-                    .map(|lease| {
-                        let held = sent.duration_since(lease.received);
-                        (lease.handle(), seconds(lease.terms.visibility, held))
-                    })
-                    .collect();
+                let handles: Vec<String> = leases.iter().map(|lease| lease.handle()).collect();
+                let messages = leases.iter().zip(&handles).map(|(lease, handle)| {
+                    let held = sent.duration_since(lease.received);
+                    (handle.clone(), seconds(lease.terms.visibility, held))
+                });
+                let messages: Vec<_> = messages.collect();
                 let patience = leases.first().map_or(LINGER, |l| l.terms.patience());
                 let change = async move { line.change(messages, patience).await };
                 let answers = asked(leases.len(), change).await;
                 let numbers = leases.iter().map(|lease| lease.number);
-                (sent, numbers.zip(answers).collect())
+                (sent, numbers.zip(handles).zip(answers).collect())
             });
         }
     }

@@ -88,8 +88,8 @@ struct Kept {
     then: Option<Job>,
 }
 
-/// Extensions that were asked for at a time, and what became of each.
-type Extended = (Instant, Vec<(u64, Answer)>);
+/// Extensions that were asked for at a time, by which handles, and what became of each.
+type Extended = (Instant, Vec<((u64, String), Answer)>);
 
 /// Decisions that were told, and what became of each.
 type Told = Vec<(Job, Answer)>;
@@ -154,8 +154,8 @@ impl<L: Speak> Keeper<L> {
                 // A call that panicked has answers too: see `asked`.
                 Some(done) = self.extending.join_next() => {
                     let (sent, answers) = done.unwrap_or_else(|_| (Instant::now(), Vec::new()));
-                    for (number, answer) in answers {
-                        self.extended(number, sent, answer);
+                    for ((number, handle), answer) in answers {
+                        self.extended(number, &handle, sent, answer);
                     }
                 }
                 Some(done) = self.deleting.join_next() => self.all_told(done.unwrap_or_default()),

@@ -94,6 +94,7 @@ struct Parts {
     memory: Memory,
     counters: Arc<Counters>,
     commands: mpsc::UnboundedSender<Command>,
+    registry: Arc<Registry>,
     began: Instant,
 }
 
@@ -102,9 +103,11 @@ fn start() -> Parts {
     let memory = Memory::default();
     let counters = Arc::new(Counters::default());
     let registry = Arc::new(Registry::default());
-    let keeper = Keeper::new(memory.clone(), Arc::clone(&counters), registry, receiver);
+    let shared = Arc::clone(&registry);
+    let keeper = Keeper::new(memory.clone(), Arc::clone(&counters), shared, receiver);
     tokio::spawn(keeper.run());
     Parts {
+        registry,
         memory,
         counters,
         commands,
@@ -369,4 +372,26 @@ async fn the_shortest_visibility_is_kept_where_the_queue_is_slow() {
     tokio::time::sleep(minutes(60)).await;
     assert!(lease.lost().is_none());
     parts.decide(&lease, What::Delete).await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_said_of_an_older_handle_counts_for_nothing() {
+    for fails in [Some(Entry::Gone), None] {
+        let parts = start();
+        let lease = parts.hold(1);
+        parts.registry.add(&lease);
+        parts.memory.told().slow = Some(Duration::from_secs(20));
+        parts.memory.told().fails = fails;
+        // The extension is under way when it comes once more.
+        tokio::time::sleep(Duration::from_secs(105)).await;
+        let again = parts.registry.adopt("id1", "newer", Instant::now());
+        let _ = parts.commands.send(Command::Hold(again.unwrap()));
+        tokio::time::sleep(Duration::from_secs(14)).await;
+        parts.memory.told().fails = None;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert!(lease.lost().is_none());
+        let told = parts.memory.told();
+        let (_, handle, _) = told.changes.last().unwrap();
+        assert_eq!(handle, "newer", "it is extended at once by the newer one");
+    }
 }

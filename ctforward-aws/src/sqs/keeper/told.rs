@@ -22,7 +22,7 @@ impl<L: Speak> Keeper<L> {
         }
     }
 
-    pub(super) fn extended(&mut self, number: u64, sent: Instant, answer: Answer) {
+    pub(super) fn extended(&mut self, number: u64, handle: &str, sent: Instant, answer: Answer) {
         let Some(kept) = self.kept.get_mut(&number) else {
             return;
         };
@@ -30,6 +30,9 @@ impl<L: Speak> Keeper<L> {
         let lease = Arc::clone(&kept.lease);
         let terms = lease.terms;
         match answer {
+            // It came once more meanwhile: what is said of the older handle counts for
+            // nothing.
+            _ if lease.handle() != handle => kept.due = kept.due.map(|_| Instant::now()),
             Answer::Done => {
                 lease.extended(sent + terms.visibility);
                 kept.due = kept.due.map(|_| sent + terms.beat());
