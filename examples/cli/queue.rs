@@ -1,5 +1,7 @@
 //! A queue as a source: its options, and how it is opened.
 
+use std::time::Duration;
+
 use aws_sdk_sqs::config::Builder as SqsConfig;
 use clap::ValueEnum;
 use ctforward_aws::notification::Allow;
@@ -206,6 +208,26 @@ impl QueueArgs {
         };
         let config = SqsConfig::from(&config);
         Ok(client(config, url, endpoint.as_deref(), region, plain)?)
+    }
+}
+
+/// How long a queue may take to hear the last of a run. What it does not hear by then
+/// comes again by itself.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// Waits until the messages that were not handed over are given back: whoever else takes
+/// from the queue should not wait for them.
+pub async fn told(queues: &[SqsStatsHandle], console: &Console) {
+    let all = async {
+        for queue in queues {
+            queue.told().await;
+        }
+    };
+    if tokio::time::timeout(LAST_WORDS, all).await.is_err() {
+        console.line(
+            "note: a queue was not told the last of this run; some of its messages may come \
+             again only after their visibility timeout",
+        );
     }
 }
 

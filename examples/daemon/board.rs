@@ -233,6 +233,12 @@ impl Desk {
         self.parts.sources.iter().any(heard)
     }
 
+    /// A source that ended by a fault in the program, if one did.
+    pub fn broken(&self) -> Option<String> {
+        let mut watched = self.parts.sources.iter().map(|s| s.watch.status());
+        watched.find(|seen| seen.broke).map(|seen| seen.name)
+    }
+
     /// A line for the service manager.
     pub fn line(&self) -> String {
         let ready = self.ready();

@@ -5,12 +5,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ctforward_aws::sqs::SqsStatsHandle;
 use ctforward_core::deliver::{Denied, PacePolicy, RetryPolicy};
 use ctforward_core::duplicates::Duplicates;
 use ctforward_core::ledger::Known;
 use ctforward_core::pipeline::{End, PipelineLimits};
 use ctforward_core::read::ReadLimits;
-use ctforward_core::{Pipeline, Report, Sink};
+use ctforward_core::{Error, ErrorKind, Pipeline, Report, Sink};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin;
@@ -22,7 +23,7 @@ use crate::keep::{Health, Memory, Noted};
 use crate::lobby::Lobby;
 use crate::prepare::Parts;
 use crate::redrive::Redriver;
-use crate::sources::{self, FIRST_ANSWER, Sources};
+use crate::sources::{self, Detail, FIRST_ANSWER, Sources};
 use crate::status::Board as _;
 use crate::systemd;
 
@@ -81,6 +82,11 @@ pub async fn run(
             Arc::new(DayLimit::new(parts.sink, ledger, most).await?)
         }
     };
+    let queues = watched.iter().filter_map(|source| match &source.detail {
+        Detail::Queue(stats, _) => Some(stats.clone()),
+        _ => None,
+    });
+    let queues: Vec<_> = queues.collect();
     let (ledger, kept) = (Arc::new(Health::default()), Arc::new(Health::default()));
     let limits = limits(settings);
     let records = &settings.records;
@@ -163,7 +169,14 @@ pub async fn run(
         }),
     ];
 
-    let report = pipeline.run(stop.clone()).await;
+    let mut report = pipeline.run(stop.clone()).await;
+    told(&queues).await;
+    if let Some(name) = desk.broken()
+        && !matches!(report.end, End::Failed(_))
+    {
+        let why = format!("source {name} ended by a fault in the program");
+        report.end = End::Failed(Error::new(ErrorKind::Other, "daemon", why));
+    }
     // Whatever ended it, a redrive ends too, and then the pages.
     stop.cancel();
     pages.cancel();
@@ -223,6 +236,26 @@ fn pace(settings: &Settings) -> PacePolicy {
         .with_bytes_per_second(pace.bytes_per_second)
         .with_requests_per_second(pace.requests_per_second)
         .with_denied(Denied::Probe(pace.probe))
+}
+
+/// How long queues may take to hear the last of the run. What they do not hear by then
+/// comes again by itself.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// Waits until the messages that were not handed over are given back: another daemon
+/// should not wait for them.
+async fn told(queues: &[SqsStatsHandle]) {
+    let all = async {
+        for queue in queues {
+            queue.told().await;
+        }
+    };
+    if tokio::time::timeout(LAST_WORDS, all).await.is_err() {
+        tracing::warn!(
+            "a queue was not told the last; some of its messages may come again only after \
+             their visibility timeout"
+        );
+    }
 }
 
 /// Tells the service manager: ready once a source was heard, or nothing was heard of

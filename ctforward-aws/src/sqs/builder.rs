@@ -97,7 +97,8 @@ impl SqsSourceBuilder {
     }
 
     /// How long the queue waits for a message before it answers that there is none:
-    /// whole seconds, from 1 s to 20 s (default: 20 s).
+    /// whole seconds, from 1 s to 20 s (default: 20 s). At most two thirds of the
+    /// visibility are waited: it may count from the beginning of the call.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = wait;
         self

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use aws_sdk_sqs::config::{Builder as ConfigBuilder, StalledStreamProtectionConfig};
+use aws_sdk_sqs::error::BuildError;
 use aws_sdk_sqs::types::{
     BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
 };
@@ -21,6 +22,15 @@ pub(crate) const BATCH: usize = 10;
 pub(crate) enum Answer {
     Done,
     Failed(Entry, Error),
+}
+
+impl Answer {
+    /// The queue said nothing of a message: it is asked again.
+    pub(crate) fn unsaid() -> Self {
+        let why = "the queue's answer does not speak of the message";
+        let error = Error::new(ErrorKind::Unavailable, ORIGIN, why);
+        Self::Failed(Entry::Later, error.with_retry(Retry::Backoff))
+    }
 }
 
 /// What each call changes in the client's own settings: without a limit the SDK waits
@@ -61,20 +71,15 @@ pub(crate) struct Line {
 #[async_trait]
 impl Speak for Line {
     async fn change(&self, messages: Vec<(String, i32)>, patience: Duration) -> Vec<Answer> {
-        let asked = Asked::Visibility;
         let count = messages.len();
-        let entries = messages
-            .into_iter()
-            .enumerate()
-            .map(|(at, (handle, seconds))| {
-                ChangeMessageVisibilityBatchRequestEntry::builder()
-                    .id(at.to_string())
-                    .receipt_handle(handle)
-                    .visibility_timeout(seconds)
-                    .build()
-            })
-            .collect::<Result<Vec<_>, _>>();
-        let Ok(entries) = entries else {
+        let entries = entries(messages, |id, (handle, seconds)| {
+            ChangeMessageVisibilityBatchRequestEntry::builder()
+                .id(id)
+                .receipt_handle(handle)
+                .visibility_timeout(seconds)
+                .build()
+        });
+        let Some(entries) = entries else {
             return unmade(count);
         };
         let answer = self
@@ -91,24 +96,19 @@ impl Speak for Line {
                 let done = output.successful.iter().map(|entry| entry.id.as_str());
                 answers(count, done, &output.failed)
             }
-            Err(error) => whole(count, &from_sdk(&error, asked)),
+            Err(error) => whole(count, &from_sdk(&error, Asked::Visibility)),
         }
     }
 
     async fn delete(&self, handles: Vec<String>, patience: Duration) -> Vec<Answer> {
-        let asked = Asked::Delete;
         let count = handles.len();
-        let entries = handles
-            .into_iter()
-            .enumerate()
-            .map(|(at, handle)| {
-                DeleteMessageBatchRequestEntry::builder()
-                    .id(at.to_string())
-                    .receipt_handle(handle)
-                    .build()
-            })
-            .collect::<Result<Vec<_>, _>>();
-        let Ok(entries) = entries else {
+        let entries = entries(handles, |id, handle| {
+            DeleteMessageBatchRequestEntry::builder()
+                .id(id)
+                .receipt_handle(handle)
+                .build()
+        });
+        let Some(entries) = entries else {
             return unmade(count);
         };
         let answer = self
@@ -125,9 +125,16 @@ impl Speak for Line {
                 let done = output.successful.iter().map(|entry| entry.id.as_str());
                 answers(count, done, &output.failed)
             }
-            Err(error) => whole(count, &from_sdk(&error, asked)),
+            Err(error) => whole(count, &from_sdk(&error, Asked::Delete)),
         }
     }
+}
+
+/// The entries of a batch, whose ids are their places; `None` where one cannot be made.
+fn entries<T, E>(of: Vec<T>, make: impl Fn(String, T) -> Result<E, BuildError>) -> Option<Vec<E>> {
+    let entries = of.into_iter().enumerate();
+    let entries = entries.map(|(at, one)| make(at.to_string(), one));
+    entries.collect::<Result<_, _>>().ok()
 }
 
 /// The answer for each message, in their order. One of which the queue says nothing
@@ -138,13 +145,7 @@ fn answers<'a>(
     failed: &[BatchResultErrorEntry],
 ) -> Vec<Answer> {
     let place = |id: &str| id.parse::<usize>().ok().filter(|at| *at < count);
-    let mut answers: Vec<Answer> = (0..count)
-        .map(|_| {
-            let why = "the queue's answer does not speak of the message";
-            let error = Error::new(ErrorKind::Unavailable, ORIGIN, why);
-            Answer::Failed(Entry::Later, error.with_retry(Retry::Backoff))
-        })
-        .collect();
+    let mut answers: Vec<Answer> = (0..count).map(|_| Answer::unsaid()).collect();
     for at in done.filter_map(place) {
         if let Some(answer) = answers.get_mut(at) {
             *answer = Answer::Done;

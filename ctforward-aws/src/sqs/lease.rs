@@ -16,6 +16,7 @@ pub(crate) struct Lease {
     pub(crate) id: String,
     /// How often it was received so far, by the queue's count.
     pub(crate) receives: u32,
+    /// When it was asked for: it was received then or later.
     pub(crate) received: Instant,
     pub(crate) terms: Terms,
     state: Mutex<State>,
@@ -30,14 +31,16 @@ struct State {
 }
 
 impl Lease {
+    /// A message that came of a call made at `received`. The queue counts from some
+    /// time between the call and its answer, and nobody says from which.
     pub(crate) fn new(
         number: u64,
         id: String,
         handle: String,
         receives: u32,
         terms: Terms,
+        received: Instant,
     ) -> Arc<Self> {
-        let received = Instant::now();
         Arc::new(Self {
             number,
             id,
@@ -62,15 +65,15 @@ impl Lease {
         self.state().handle.clone()
     }
 
-    /// The message came once more while it is held here: the new handle is the one
-    /// that counts. False where it is not held any more.
-    pub(crate) fn adopt(&self, handle: &str) -> bool {
+    /// The message came once more while it is held here, by a call made at `received`:
+    /// the new handle is the one that counts. False where it is not held any more.
+    fn adopt(&self, handle: &str, received: Instant) -> bool {
         let mut state = self.state();
         if state.lost.is_some() || state.decided {
             return false;
         }
         handle.clone_into(&mut state.handle);
-        state.until = Instant::now() + self.terms.visibility;
+        state.until = received + self.terms.visibility;
         true
     }
 
@@ -122,9 +125,11 @@ impl Registry {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a message with this id is held here, which from now on goes by the new handle.
-    pub(crate) fn adopt(&self, id: &str, handle: &str) -> bool {
-        self.lock().get(id).is_some_and(|lease| lease.adopt(handle))
+    /// The message with this id, if it is held here; from now on it goes by the new handle.
+    pub(crate) fn adopt(&self, id: &str, handle: &str, received: Instant) -> Option<Arc<Lease>> {
+        let held = self.lock();
+        let lease = held.get(id)?;
+        lease.adopt(handle, received).then(|| Arc::clone(lease))
     }
 
     pub(crate) fn add(&self, lease: &Arc<Lease>) {

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::error::ORIGIN;
 use super::keeper::{Command, Job, What};
 use super::lease::Lease;
-use super::stats::Held;
+use super::stats::{Counters, Held};
 use crate::notification::NamedObject;
 
 /// What the parts of a message share: it is deleted when each of them was accepted,
@@ -21,6 +21,7 @@ use crate::notification::NamedObject;
 pub(crate) struct Message {
     lease: Arc<Lease>,
     keeper: mpsc::UnboundedSender<Command>,
+    counters: Arc<Counters>,
     parts: Mutex<Parts>,
 }
 
@@ -31,20 +32,27 @@ struct Parts {
 }
 
 impl Message {
-    /// A message of so many parts; each must get its receipt.
+    /// A message whose parts are still to be made.
     pub(crate) fn new(
         lease: Arc<Lease>,
         keeper: mpsc::UnboundedSender<Command>,
-        parts: usize,
+        counters: Arc<Counters>,
     ) -> Arc<Self> {
         Arc::new(Self {
             lease,
             keeper,
+            counters,
             parts: Mutex::new(Parts {
-                undecided: parts,
+                undecided: 1,
                 released: None,
             }),
         })
+    }
+
+    /// It has so many parts; each must get its receipt.
+    pub(crate) fn has(&self, parts: usize) {
+        let mut all = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        all.undecided = parts;
     }
 
     pub(crate) fn part(self: &Arc<Self>, held: Option<Held>) -> Part {
@@ -70,6 +78,13 @@ impl Message {
         lease.terms.pause(lease.receives, fastrand::f64())
     }
 
+    /// Gives it back after so long, and waits for nobody.
+    fn show(&self, after: Duration) {
+        let job = Job::new(Arc::clone(&self.lease), What::Show(after), None);
+        // Without the task it comes again by itself.
+        let _ = self.keeper.send(Command::Decide(job));
+    }
+
     /// Says it to the queue, which answers in time.
     fn say(&self, what: What) -> Result<oneshot::Receiver<Result<()>>> {
         let (reply, answer) = oneshot::channel();
@@ -77,6 +92,19 @@ impl Message {
         let sent = self.keeper.send(Command::Decide(job));
         sent.map_err(|_| gone())?;
         Ok(answer)
+    }
+}
+
+impl Drop for Message {
+    /// Every part tells, and a message goes with the last of them. One that goes before
+    /// was not taken apart to its end, by a fault in the program: nobody else would give
+    /// it back before its longest time is over.
+    fn drop(&mut self) {
+        let parts = self.parts.get_mut();
+        if parts.unwrap_or_else(PoisonError::into_inner).undecided > 0 {
+            tracing::error!(message = %self.lease.id, "a message was not taken apart");
+            self.show(self.pause());
+        }
     }
 }
 
@@ -169,7 +197,8 @@ impl Drop for Part {
         if !self.told {
             // Dropping those that wait for it gives them back too.
             drop(self.doubles());
-            self.tell_released(None);
+            let ended = self.message.counters.tasks.is_closed();
+            self.tell_released(ended.then_some(Duration::ZERO));
         }
     }
 }
@@ -189,10 +218,8 @@ impl Part {
 
     fn tell_released(&self, after: Option<Duration>) {
         let pause = after.unwrap_or_else(|| self.message.pause());
-        if let Some(what) = self.message.tell(Some(pause)) {
-            let job = Job::new(Arc::clone(&self.message.lease), what, None);
-            // Without the task it comes again by itself.
-            let _ = self.message.keeper.send(Command::Decide(job));
+        if let Some(What::Show(after)) = self.message.tell(Some(pause)) {
+            self.message.show(after);
         }
     }
 }
@@ -249,3 +276,7 @@ impl Doubles {
         self.lock().remove(object).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+#[path = "message_tests.rs"]
+mod tests;

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::types::{Message as Sent, MessageSystemAttributeName, QueueAttributeName};
 use bytes::Bytes;
 use ctforward_core::{Error, ErrorKind, Intake, LogFile, ObjectId, Result};
 use tokio::sync::{OnceCell, mpsc};
+use tokio::time::Instant;
 
 use super::builder::DeadLetters;
 use super::calls::{Line, overrides};
@@ -63,7 +65,7 @@ impl Receiver {
         keeper: &mpsc::UnboundedSender<Command>,
     ) -> Result<Received> {
         let answer = self.answer(most).await;
-        let (terms, sent) = answer.inspect_err(|error| self.counters.failed(error, true))?;
+        let (terms, asked, sent) = answer.inspect_err(|error| self.counters.failed(error, true))?;
         let counters = &self.counters;
         counters.set_failing(None);
         count(&counters.receives, 1);
@@ -85,43 +87,46 @@ impl Receiver {
                 .message_id
                 .clone()
                 .unwrap_or_else(|| format!("without-id-{number}"));
-            if self.registry.adopt(&id, &handle) {
+            if let Some(lease) = self.registry.adopt(&id, &handle, asked) {
                 count(&counters.repeated, 1);
+                let _ = keeper.send(Command::Hold(lease));
                 continue;
             }
-            let lease = Lease::new(number, id, handle, receives(&message), terms);
+            let lease = Lease::new(number, id, handle, receives(&message), terms, asked);
             self.registry.add(&lease);
             counters.hold_message();
             // Where the task is gone nothing is kept, and all of it comes again.
             let _ = keeper.send(Command::Hold(Arc::clone(&lease)));
-            self.parts(
-                message.body.unwrap_or_default(),
-                &lease,
-                keeper,
-                &mut intakes,
-            );
+            // From here on it is given back where its parts are not all made.
+            let whole = Message::new(Arc::clone(&lease), keeper.clone(), Arc::clone(counters));
+            let body = message.body.unwrap_or_default();
+            self.parts(body, &lease, &whole, &mut intakes);
         }
         Ok(Received { messages, intakes })
     }
 
-    async fn answer(&self, most: i32) -> Result<(Terms, Vec<Sent>)> {
+    /// The terms, when it was asked, and what came.
+    async fn answer(&self, most: i32) -> Result<(Terms, Instant, Vec<Sent>)> {
         let terms = *self.terms.get_or_try_init(|| self.ask_terms()).await?;
-        let wait = self.wait.as_secs();
+        let wait = terms.wait(self.wait);
+        // One attempt: leases count from its beginning, and the next call is another.
+        let overrides = overrides(&self.line.client, wait + PATIENCE);
+        let asked = Instant::now();
         let answer = self
             .line
             .client
             .receive_message()
             .queue_url(&self.line.url)
             .max_number_of_messages(most)
-            .wait_time_seconds(i32::try_from(wait).unwrap_or(20))
+            .wait_time_seconds(i32::try_from(wait.as_secs()).unwrap_or(20))
             .visibility_timeout(i32::try_from(terms.visibility.as_secs()).unwrap_or(43_200))
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
             .customize()
-            .config_override(overrides(&self.line.client, self.wait + PATIENCE))
+            .config_override(overrides.retry_config(RetryConfig::disabled()))
             .send()
             .await
             .map_err(|error| from_sdk(&error, Asked::Receive))?;
-        Ok((terms, answer.messages.unwrap_or_default()))
+        Ok((terms, asked, answer.messages.unwrap_or_default()))
     }
 
     /// Reads the queue's settings, where they are needed.
@@ -168,8 +173,8 @@ impl Receiver {
     fn parts(
         &self,
         body: String,
-        lease: &Arc<Lease>,
-        keeper: &mpsc::UnboundedSender<Command>,
+        lease: &Lease,
+        message: &Arc<Message>,
         intakes: &mut Vec<Intake>,
     ) {
         let counters = &self.counters;
@@ -201,10 +206,10 @@ impl Receiver {
             let why = "the message says nothing";
             wrong = Some(Error::new(ErrorKind::Malformed, ORIGIN, why));
         }
-        let message = Message::new(Arc::clone(lease), keeper.clone(), parts.max(1));
+        message.has(parts.max(1));
         intakes.extend(
             good.into_iter()
-                .filter_map(|item| self.part(item, lease, &message)),
+                .filter_map(|item| self.part(item, lease, message)),
         );
         let Some(mut reason) = wrong else {
             return;

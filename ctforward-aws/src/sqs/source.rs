@@ -38,7 +38,7 @@ const MOST: u64 = 10;
 ///   waits for the queue's answer; an accept before that has nothing to wait for.
 /// - It is given back when all its files are decided and one was released: it comes
 ///   again after the pause asked for, or else after a pause that doubles with each
-///   receive, with jitter.
+///   receive, with jitter. A pipeline that was told to stop asks for no pause.
 /// - Where an extension fails for good (the receipt handle expired) or cannot be made
 ///   in time, the message may be with somebody else: its receipts say so
 ///   ([`Receipt::lost`](ctforward_core::Receipt::lost)), accepting one is an error, and
@@ -72,9 +72,10 @@ const MOST: u64 = 10;
 /// is held or given back with a pause, so a message that fails slows its group down.
 ///
 /// # Dropping it
-/// gives back what was received and not handed over; receipts go on to work. A call
-/// for messages that is under way is not cut off, since its messages would be
-/// invisible for nothing: what it brings is given back.
+/// gives back what was received and not handed over, to come again at once; receipts go
+/// on to work. A call for messages that is under way is not cut off, since its messages
+/// would be invisible for nothing: what it brings is given back. A process that is about
+/// to end waits for that with [`SqsStatsHandle::told`].
 pub struct SqsSource {
     receiver: Arc<Receiver>,
     limits: Limits,
@@ -155,6 +156,7 @@ impl SqsSource {
         let runtime = tokio::runtime::Handle::try_current().map_err(|e| {
             Error::new(ErrorKind::Config, ORIGIN, "a queue needs a Tokio runtime").with_source(e)
         })?;
+        let tasks = &self.receiver.counters.tasks;
         let keeper = match &self.keeper {
             Some(keeper) if !keeper.is_closed() => keeper.clone(),
             _ => {
@@ -165,7 +167,7 @@ impl SqsSource {
                     Arc::clone(&self.receiver.registry),
                     commands,
                 );
-                runtime.spawn(keeper.run().in_current_span());
+                tasks.spawn_on(keeper.run().in_current_span(), &runtime);
                 self.keeper.insert(send).clone()
             }
         };
@@ -173,7 +175,7 @@ impl SqsSource {
         let quiet = receiver.counters.holds_nothing();
         let receive = async move { receiver.receive(most, &keeper).await };
         Ok(Receiving {
-            task: runtime.spawn(receive.in_current_span()),
+            task: tasks.spawn_on(receive.in_current_span(), &runtime),
             quiet,
         })
     }
@@ -192,6 +194,14 @@ impl SqsSource {
             Denied::Probe(every) if !error.is_retryable() => error.with_retry(Retry::After(every)),
             _ => error,
         }
+    }
+}
+
+impl Drop for SqsSource {
+    fn drop(&mut self) {
+        // Receipts that are dropped from now on were never handed over, or belong to
+        // somebody who ended: their messages come again at once.
+        self.receiver.counters.tasks.close();
     }
 }
 

@@ -3,6 +3,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ctforward_core::{Error, ErrorKind};
 use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
 
 /// What a queue source has done so far, and what it holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,6 +98,15 @@ impl SqsStatsHandle {
         let failing = failing.unwrap_or_else(PoisonError::into_inner);
         failing.as_ref().map(Error::duplicate)
     }
+
+    /// Waits until the source was dropped and all was told to the queue that there was
+    /// to tell: by then the messages that were not handed over are given back.
+    ///
+    /// A call for messages that is under way is waited for too, and so is every receipt;
+    /// a program that ends should not wait for ever.
+    pub async fn told(&self) {
+        self.0.tasks.wait().await;
+    }
 }
 
 #[derive(Debug, Default)]
@@ -125,6 +135,8 @@ pub(crate) struct Counters {
     failing: Mutex<Option<Error>>,
     /// Something that was held is held no more.
     pub(crate) let_go: Notify,
+    /// What speaks with the queue; closed once the source was dropped.
+    pub(crate) tasks: TaskTracker,
 }
 
 pub(crate) fn count(counter: &AtomicU64, n: usize) {

@@ -37,6 +37,14 @@ impl Terms {
         (self.visibility / 6).clamp(Duration::from_secs(1), Duration::from_secs(10))
     }
 
+    /// How long a call for messages may wait, of the time set for it. A message may have
+    /// come right after the call was made, and still must be invisible for a while when
+    /// the answer is read.
+    pub(crate) fn wait(&self, set: Duration) -> Duration {
+        let most = Duration::from_secs(self.visibility.as_secs() * 2 / 3);
+        set.min(most).max(Duration::from_secs(1))
+    }
+
     /// The pause before a message that was received so many times comes again; `draw`
     /// is from 0 to 1 and takes up to half of it away.
     pub(crate) fn pause(&self, receives: u32, draw: f64) -> Duration {
@@ -73,6 +81,23 @@ mod tests {
             .to_vec();
         assert_eq!(pauses, [10, 10, 20, 40, 640, 900, 900, 900]);
         assert_eq!(TERMS.pause(1, 1.0), Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_call_for_messages_leaves_a_third_of_the_visibility() {
+        let waits = [2, 3, 15, 30, 300].map(|seconds| {
+            let visibility = Duration::from_secs(seconds);
+            let wait = Terms {
+                visibility,
+                ..TERMS
+            }
+            .wait(Duration::from_secs(20));
+            assert!(wait < visibility);
+            wait.as_secs()
+        });
+        assert_eq!(waits, [1, 2, 10, 20, 20]);
+        let one = Duration::from_secs(1);
+        assert_eq!(TERMS.wait(one), one);
     }
 
     #[test]

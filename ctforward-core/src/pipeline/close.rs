@@ -1,6 +1,7 @@
 //! The end of a file: quarantine, then ledger, then receipt.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -13,6 +14,9 @@ use crate::key::{FileName, LogKey};
 use crate::ledger::{Finished, Ticket};
 use crate::object::{Object, ObjectId};
 use crate::quarantine::{QuarantineEntry, Reason};
+
+/// The longest pause of what is given back by a run that cannot go on.
+const SOON: Duration = Duration::from_secs(5);
 
 impl Run {
     /// Quarantine, then ledger, then receipt; a failure at any step acknowledges nothing.
@@ -160,7 +164,9 @@ impl Run {
         self.release(receipt, error, object).await;
     }
 
-    /// Releases a receipt, not earlier than the error says.
+    /// Releases a receipt: the file should come again not earlier than the error says,
+    /// or, where the run was told to stop, at once. The pause that this sink asked for is
+    /// none of another process, whose sink may be well.
     pub(super) async fn release(
         &self,
         receipt: Box<dyn crate::Receipt>,
@@ -170,6 +176,15 @@ impl Run {
         let after = match error.retry() {
             crate::Retry::After(after) => Some(after),
             _ => None,
+        };
+        let after = if !self.stop.is_cancelled() {
+            after
+        } else if self.state().fatal.is_none() {
+            Some(Duration::ZERO)
+        } else {
+            // A run that cannot go on may be begun again and again: with no pause at all
+            // it would use up how often a message may be received.
+            after.map(|after| after.min(SOON))
         };
         if let Err(error) = self.in_time(receipt.release(error, after)).await {
             tracing::warn!(%error, file = %object, "the file could not be released");

@@ -138,7 +138,10 @@ impl Run {
             let Some(seen) = self.batcher.with_window(Window::take_unsaved) else {
                 return;
             };
-            if let Err(error) = self.in_time(store.remember(&seen)).await {
+            // Also where it panics: whoever saves has to come to the end of it, or nobody
+            // would save again.
+            let remembered = unharmed(self.in_time(store.remember(&seen))).await;
+            if let Err(error) = remembered.and_then(|remembered| remembered) {
                 tracing::warn!(%error, "accepted records are not remembered beyond this run");
             }
         }

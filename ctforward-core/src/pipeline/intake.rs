@@ -37,7 +37,9 @@ impl Pipeline {
     ///
     /// When `shutdown` is cancelled, intake stops, files being read are given
     /// back, and what is under way to the sink has the
-    /// [drain time](super::PipelineLimits::drain) to be decided.
+    /// [drain time](super::PipelineLimits::drain) to be decided. The source is dropped
+    /// as soon as intake stops; and what is given back because of the stop may come
+    /// again at once, whatever pause a sink asked for: somebody else's may be well.
     ///
     /// # Cancel safety
     /// Dropping the future gives every unfinished file back, as if the process
@@ -73,10 +75,16 @@ impl Pipeline {
             Ok(()) => intake.take_all().await,
             Err(error) => run.state().source_failed = Some(error),
         }
+        let IntakeLoop {
+            source, readers, ..
+        } = intake;
+        // What it received and did not hand over is given back now, not when all that
+        // is under way has ended.
+        drop(source);
         // What the readers still add goes into the same open batch, which then
         // need not wait for more.
-        intake.readers.close();
-        intake.readers.wait().await;
+        readers.close();
+        readers.wait().await;
         // From here on nobody else takes the open batch.
         helpers.end_linger().await;
         if let Some(sealed) = run.batcher.take_if(|_| true) {
@@ -358,10 +366,10 @@ impl IntakeLoop {
         let finished = match put {
             Ok(()) if self.run.dry_run => Ok(()),
             Ok(()) => self.run.in_time(receipt.accept()).await,
-            Err(error) => match self.run.in_time(receipt.release(&error, None)).await {
-                Ok(()) => Err(error),
-                Err(also) => Err(also),
-            },
+            Err(error) => {
+                self.run.release(receipt, &error, &id).await;
+                Err(error)
+            }
         };
         let books = FileBooks::default();
         let outcome = if self.run.dry_run {

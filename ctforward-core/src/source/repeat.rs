@@ -13,6 +13,10 @@ use crate::error::{Error, Result};
 use crate::ledger::Known;
 use crate::object::{Object, ObjectId};
 
+/// The least time between a round that failed and the next: whoever asks at once again
+/// must not keep a disk or a server busy with it.
+const AGAIN: Duration = Duration::from_secs(1);
+
 type Made = Pin<Box<dyn Future<Output = Result<Box<dyn Source>>> + Send>>;
 
 /// A source that is made again, round after round, and so never exhausted: a
@@ -23,14 +27,16 @@ type Made = Pin<Box<dyn Future<Output = Result<Box<dyn Source>>> + Send>>;
 /// ledger: it knows what was finished before and is the same still.
 ///
 /// A round begins once its time has come since the one before it began, and that
-/// one has ended. Where a round fails, the failure is answered and the next call
-/// begins a new round.
+/// one has ended. Where a round fails, the failure is answered, and the next call
+/// begins a new round, not within a second of the failure.
 pub struct Repeat {
     make: Box<dyn FnMut() -> Made + Send>,
     every: Duration,
     round: Option<Box<dyn Source>>,
     /// When the last round began.
     began: Option<Instant>,
+    /// When a round failed, unless one was made since.
+    failed: Option<Instant>,
     held: Arc<Held>,
     known: Option<Arc<dyn Known>>,
     /// A file of which it is being asked whether it is finished.
@@ -59,6 +65,7 @@ impl Repeat {
             every,
             round: None,
             began: None,
+            failed: None,
             held: Arc::default(),
             known: None,
             asked: None,
@@ -67,7 +74,8 @@ impl Repeat {
     }
 
     /// Leaves out what this calls finished, so that a pipeline's books do not count
-    /// the same files in every round. Give it the ledger that the pipeline has.
+    /// the same files in every round. Give it the ledger that the pipeline has. A file
+    /// of which the source says no ETag may have been written anew: it is never left out.
     #[must_use]
     pub fn known(mut self, known: Arc<dyn Known>) -> Self {
         self.known = Some(known);
@@ -102,9 +110,18 @@ impl Source for Repeat {
                         None => std::future::pending().await,
                     }
                 }
-                let round = (self.make)().await?;
+                if let Some(failed) = self.failed {
+                    sleep_until(failed + AGAIN.min(self.every)).await;
+                }
+                match (self.make)().await {
+                    Ok(round) => self.round = Some(round),
+                    Err(error) => {
+                        self.failed = Some(Instant::now());
+                        return Err(error);
+                    }
+                }
                 self.began = Some(Instant::now());
-                self.round = Some(round);
+                self.failed = None;
                 continue;
             };
             match round.next().await {
@@ -118,6 +135,7 @@ impl Source for Repeat {
                 }
                 Err(error) => {
                     self.round = None;
+                    self.failed = Some(Instant::now());
                     return Err(error);
                 }
             }
@@ -127,7 +145,7 @@ impl Source for Repeat {
 
 /// Whether a file is finished. In doubt it is not.
 async fn is_finished(known: Option<&dyn Known>, object: Object) -> bool {
-    let Some(known) = known else {
+    let Some(known) = known.filter(|_| object.etag.is_some()) else {
         return false;
     };
     match known.finished(&[object]).await {
@@ -215,8 +233,30 @@ mod tests {
     }
 
     fn files(keys: &[&str]) -> Box<dyn Source> {
+        Box::new(memory(keys))
+    }
+
+    fn memory(keys: &[&str]) -> MemorySource {
         let files: Vec<_> = keys.iter().map(|key| (id(key), "{}".into())).collect();
-        Box::new(MemorySource::new(files))
+        MemorySource::new(files)
+    }
+
+    /// The same, whose ETags are known.
+    struct Tagged(MemorySource);
+
+    #[async_trait]
+    impl Source for Tagged {
+        async fn next(&mut self) -> Result<Option<Intake>> {
+            let mut next = self.0.next().await?;
+            if let Some(Intake::File(file)) = &mut next {
+                file.object.etag = Some("e".to_owned());
+            }
+            Ok(next)
+        }
+    }
+
+    fn tagged(keys: &[&str]) -> Box<dyn Source> {
+        Box::new(Tagged(memory(keys)))
     }
 
     async fn file(source: &mut impl Source) -> LogFile {
@@ -281,7 +321,7 @@ mod tests {
                 Ok(objects.iter().map(|object| object.id == id("a")).collect())
             }
         }
-        let mut source = Repeat::new(MINUTE, || async { Ok(files(&["a", "b"])) })
+        let mut source = Repeat::new(MINUTE, || async { Ok(tagged(&["a", "b"])) })
             .known(Arc::new(Slow(AtomicUsize::new(0))));
         let early = tokio::time::timeout(Duration::from_secs(2), source.next()).await;
         assert!(early.is_err());
@@ -291,6 +331,37 @@ mod tests {
         drop(b);
         assert_eq!(file(&mut source).await.object.id, id("a"));
         assert_eq!(file(&mut source).await.object.id, id("b"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_without_an_etag_is_never_taken_for_finished() {
+        struct All;
+        #[async_trait]
+        impl Known for All {
+            async fn finished(&self, objects: &[Object]) -> Result<Vec<bool>> {
+                Ok(vec![true; objects.len()])
+            }
+        }
+        let mut source = Repeat::new(MINUTE, || async { Ok(files(&["a"])) }).known(Arc::new(All));
+        assert_eq!(file(&mut source).await.object.id, id("a"));
+        let mut source = Repeat::new(MINUTE, || async { Ok(tagged(&["a"])) }).known(Arc::new(All));
+        let none = tokio::time::timeout(10 * MINUTE, source.next()).await;
+        assert!(none.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rounds_that_fail_are_apart_whoever_asks() {
+        let rounds = Arc::new(AtomicUsize::new(0));
+        let made = Arc::clone(&rounds);
+        let mut source = Repeat::new(MINUTE, move || {
+            made.fetch_add(1, Ordering::Relaxed);
+            async { Err(Error::new(ErrorKind::NotFound, "t", "not there")) }
+        });
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(10) {
+            source.next().await.map(drop).unwrap_err();
+        }
+        assert_eq!(rounds.load(Ordering::Relaxed), 11);
     }
 
     #[tokio::test(start_paused = true)]

@@ -298,6 +298,46 @@ async fn what_was_accepted_is_remembered_soon_however_long_the_run_goes_on() {
     assert!(told[0].0 <= 2100, "{told:?}");
 }
 
+/// A store that panics when it is first told something.
+struct Faulty(Mutex<Vec<usize>>);
+
+#[async_trait]
+impl SeenStore for Faulty {
+    async fn key(&self) -> Result<[u8; 32]> {
+        Ok([1; 32])
+    }
+    async fn recall(&self, _: usize, _: Timestamp) -> Result<Vec<Seen>> {
+        Ok(Vec::new())
+    }
+    async fn remember(&self, seen: &[Seen]) -> Result<()> {
+        let first = {
+            let mut told = self.0.lock().unwrap();
+            told.push(seen.len());
+            told.len() == 1
+        };
+        if first {
+            std::panic::panic_any("a fault");
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_panicked_once_is_told_of_what_comes_later() {
+    let log = |n: usize| {
+        let record = event(&format!("id-{n}"), "1");
+        Thing::File(file(&key(n), document(&[record])))
+    };
+    let things = vec![log(0), Thing::Wait(Duration::from_secs(60)), log(1)];
+    let store = Arc::new(Faulty(Mutex::default()));
+    let remembers = Duplicates::new().with_store(Arc::clone(&store));
+    let mut eager = PipelineLimits::default();
+    eager.linger = Duration::from_millis(1);
+    let ran = with(things, remembers, |_, _| None, |p| p.limits(eager)).await;
+    assert_eq!(ran.report.records.accepted, 2);
+    assert_eq!(*store.0.lock().unwrap(), [1, 1]);
+}
+
 /// A store that cannot be read, or not be written.
 struct Broken(bool, Mutex<usize>);
 

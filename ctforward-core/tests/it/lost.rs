@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use ctforward_core::ledger::MemoryLedger;
 use ctforward_core::source::MemorySource;
 use ctforward_core::{
     Batch, BatchLimits, Delivery, Error, ErrorKind, Intake, ObjectId, Pipeline, Receipt, Result,
@@ -91,11 +92,16 @@ async fn a_file_that_is_no_longer_held_is_not_accepted_whatever_the_sink_says() 
         lost: Arc::clone(&lost),
         told: Arc::clone(&told),
     };
-    let pipeline = Pipeline::builder(queue, Slow(lost)).build().unwrap();
+    let ledger = Arc::new(MemoryLedger::new());
+    let pipeline = Pipeline::builder(queue, Slow(lost)).ledger(Arc::clone(&ledger));
+    let pipeline = pipeline.build().unwrap();
     let report = pipeline.run(CancellationToken::new()).await;
     let mut told = told.lock().unwrap().clone();
     told.sort();
     assert_eq!(told, ["accept kept", "release lost changed"]);
     assert_eq!((report.files.delivered, report.files.failed), (1, 1));
     assert!(report.balanced());
+    // Whoever holds it now must not find it finished.
+    assert!(ledger.finished("bucket", "kept").is_some());
+    assert!(ledger.finished("bucket", "lost").is_none());
 }

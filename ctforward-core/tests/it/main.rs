@@ -27,3 +27,4 @@ mod rules;
 mod rules_file;
 mod rules_json;
 mod rules_redact;
+mod stop;

@@ -189,6 +189,7 @@ impl Job {
         let following = console.follow(pipeline.progress());
         let report = pipeline.run(shutdown.child_token()).await;
         drop(following);
+        queue::told(&queues, console).await;
 
         if report.without_time > 0 {
             let without = grouped(report.without_time);

@@ -3,7 +3,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use ctforward_visionone::standin::StandIn;
+use ctforward_visionone::standin::{Faults, StandIn};
 
 use crate::emulator::{Emulator, free_port};
 use crate::forward::{drain, forward, lines, names};
@@ -197,6 +197,42 @@ async fn without_drain_it_goes_on_until_it_is_interrupted() {
     let status = running.ended().await;
     let output = std::fs::read_to_string(output).unwrap();
     assert_eq!(status, 0, "{output}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_interrupted_program_could_not_send_is_there_for_others_at_once() {
+    let Some(emulator) = Emulator::ministack().await else {
+        return;
+    };
+    let feed = emulator.bucket_with_queue(Via::Direct, SHORT).await;
+    let mut all = Vec::new();
+    for minute in 0..5 {
+        let names = names(&format!("file{minute}"), 4);
+        emulator.put_log_file(&feed.bucket, minute, &names).await;
+        all.extend(names);
+    }
+    emulator.until_queued(&feed.queue_url, 5).await;
+    let faults = Faults::new().with("429:1,retry-after=600".parse().unwrap());
+    let busy = start(StandIn::builder().faults(faults)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = forward(&feed, &emulator.url, &busy.endpoint(), folder.path());
+    command.args(["--visibility", "1h", "--give-up-after", "2h"]);
+    let output = folder.path().join("output");
+    let mut running = Running::start(command, &output);
+    until("an answer", async || busy.counts().requests > 0).await;
+    let counts = emulator.queue_counts(&feed.queue_url).await;
+    assert_eq!((counts.visible, counts.in_flight), (0, 5));
+    let pid = running.0.id().to_string();
+    let told = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+    assert!(told.success());
+    running.ended().await;
+    let output = std::fs::read_to_string(output).unwrap();
+    let counts = emulator.queue_counts(&feed.queue_url).await;
+    assert_eq!((counts.visible, counts.in_flight), (5, 0), "{output}");
+    let (well, folder) = (standin().await, tempfile::tempdir().unwrap());
+    let ran = drain(&emulator, &feed, &well, folder.path()).await;
+    assert_eq!(ran.status, 0, "{ran:?}");
+    assert_eq!(received(&well), lines(&all));
 }
 
 /// Poison for a queue with a dead-letter queue of its own.

@@ -250,3 +250,51 @@ async fn a_queue_is_drained_only_when_nothing_is_held() {
     assert!(within(source.next()).await.unwrap().is_none());
     assert!(within(source.next()).await.unwrap().is_none());
 }
+
+#[tokio::test]
+async fn a_message_that_claims_a_huge_file_keeps_no_other_out() {
+    let queue = Queue::start().await;
+    queue.send(created(BUCKET, &["a"]).replace("\"size\":10", "\"size\":1099511627776"));
+    let mut source = source(&queue).build().unwrap();
+    let huge = file(&mut source).await;
+    assert_eq!(source.stats().get().bytes_held, 64 << 20);
+    notify(&queue, &["b"]);
+    assert_eq!(file(&mut source).await.object.id.key, "b");
+    drop(huge);
+}
+
+#[tokio::test]
+async fn what_was_not_handed_over_is_given_back_at_once_when_the_source_goes() {
+    let queue = Queue::start().await;
+    for name in ["a", "b", "c"] {
+        notify(&queue, &[name]);
+    }
+    let mut source = source(&queue).build().unwrap();
+    let held = file(&mut source).await;
+    let stats = source.stats();
+    drop(source);
+    until("two are shown", || {
+        queue.left().iter().filter(|m| m.changes == [0]).count() == 2
+    })
+    .await;
+    let early = tokio::time::timeout(Duration::from_millis(50), stats.told()).await;
+    assert!(early.is_err(), "one is held");
+    accepted(held).await.unwrap();
+    within(stats.told()).await;
+    assert_eq!(queue.left().len(), 2);
+    assert_eq!(stats.get().messages_held, 0);
+}
+
+#[tokio::test]
+async fn what_a_call_under_way_brings_is_given_back_at_once_when_the_source_is_gone() {
+    let queue = Queue::start().await;
+    let mut source = source(&queue).build().unwrap();
+    let early = tokio::time::timeout(Duration::from_millis(200), source.next()).await;
+    assert!(early.is_err());
+    let stats = source.stats();
+    drop(source);
+    notify(&queue, &["a"]);
+    within(stats.told()).await;
+    let left = queue.left();
+    assert_eq!((left[0].receives, &*left[0].changes), (1, &[0][..]));
+}

@@ -26,8 +26,9 @@ pub use watch::{SourceStatus, SourceWatch};
 ///   and with jitter, and is asked again for ever. Its [`SourceWatch`] shows the
 ///   error, and the others go on.
 /// - A source that is exhausted ends alone; all of them exhausted ends this one.
-/// - A source that panicked ends too, but is never taken for exhausted: once the
-///   others have ended, this one answers an error, for good.
+/// - A source that panicked ends too, but is never taken for exhausted: its watch shows
+///   it ([`SourceStatus::broke`]), and once the others have ended, this one answers an
+///   error, for good.
 ///
 /// Each source is asked in a task of its own that goes on while `next` is not
 /// called, so a slow listing is not begun anew with each file of its neighbour. At
@@ -122,8 +123,7 @@ impl Merge {
         self.broken = true;
         tracing::error!(%fault, "a source ends");
         if let Some(watch) = watch {
-            watch.failed(fault);
-            watch.ended();
+            watch.broke(fault);
         }
     }
 }

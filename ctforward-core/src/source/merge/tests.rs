@@ -129,7 +129,9 @@ async fn a_source_that_panicked_is_never_taken_for_exhausted() {
         ("good", vec![Step::Wait(1), Step::File("a")]),
     ]);
     assert_eq!(key(&merge.next().await.unwrap().unwrap()), "a");
-    assert!(watches[0].status().ended && watches[0].status().error.is_some());
+    let bad = watches[0].status();
+    assert!(bad.ended && bad.broke && bad.error.is_some());
+    assert!(!watches[1].status().broke);
     for _ in 0..2 {
         assert!(!merge.next().await.unwrap_err().is_retryable());
     }

@@ -26,6 +26,9 @@ pub struct SourceStatus {
     pub error: Option<String>,
     /// Whether nothing more comes from it.
     pub ended: bool,
+    /// Whether it ended by a fault in the program: what it still had is not known, and
+    /// whoever counts on it must not take it for well.
+    pub broke: bool,
 }
 
 /// Looks at one source of a [`Merge`](super::Merge). Clones look at the same.
@@ -46,6 +49,7 @@ impl SourceWatch {
             failing_since: None,
             error: None,
             ended: false,
+            broke: false,
         };
         Self {
             status: Arc::new(Mutex::new(status)),
@@ -91,6 +95,14 @@ impl SourceWatch {
 
     pub(super) fn ended(&self) {
         self.change(|status| status.ended = true);
+    }
+
+    pub(super) fn broke(&self, fault: &Error) {
+        self.failed(fault);
+        self.change(|status| {
+            status.ended = true;
+            status.broke = true;
+        });
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut SourceStatus) -> T) -> T {

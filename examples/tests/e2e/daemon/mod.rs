@@ -1,5 +1,6 @@
 //! The daemon as a user runs it, with a queue as its source.
 
+mod catch_up;
 mod secret;
 mod share;
 mod sources;
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use ctforward_core::ledger::LedgerReader;
+use ctforward_core::ledger::{LedgerReader, RowFilter};
 use serde_json::Value;
 
 use crate::setup::{Feed, until};
@@ -45,6 +46,14 @@ impl Place {
     fn finished(&self) -> u64 {
         let status = LedgerReader::open(self.ledger()).unwrap().status().unwrap();
         status.delivered
+    }
+
+    /// Whether the ledger says that a part of the only file is decided.
+    fn marked(&self) -> bool {
+        // Also of a ledger that is being made.
+        let rows = LedgerReader::open(self.ledger())
+            .and_then(|reader| reader.rows(None, 1, &RowFilter::default()));
+        rows.is_ok_and(|rows| rows.iter().any(|row| row.low_water > 0))
     }
 
     /// Settings with the token's file; `more` are further lines of the queue's section,

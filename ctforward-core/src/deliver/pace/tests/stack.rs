@@ -144,14 +144,14 @@ async fn a_refused_batch_is_its_own_probe_at_once_when_told_that_something_chang
     let began = Instant::now();
     let (rig, sink, mended) = refusing(ErrorKind::Unauthorized, Retry::Never);
     let delivery = tokio::spawn(async move { sink.deliver(&batch()).await });
-    tokio::time::sleep(secs(5)).await;
+    sleep(secs(5)).await;
     assert_eq!(rig.requests(), 1);
     // Told in vain: one request more, and the next pause is as long as the first.
     rig.pacer.probe_now();
-    tokio::time::sleep(secs(5)).await;
+    sleep(secs(5)).await;
     assert_eq!(rig.requests(), 2);
     mended.store(true, Ordering::SeqCst);
-    tokio::time::sleep(secs(5)).await;
+    sleep(secs(5)).await;
     assert_eq!(rig.requests(), 2);
     rig.pacer.probe_now();
     assert!(delivery.await.unwrap().unwrap().is_complete());
@@ -165,7 +165,7 @@ async fn what_the_sink_asked_for_is_not_hurried() {
     let told = Retry::After(secs(900));
     let (rig, sink, mended) = refusing(ErrorKind::Throttled, told);
     let delivery = tokio::spawn(async move { sink.deliver(&batch()).await });
-    tokio::time::sleep(secs(5)).await;
+    sleep(secs(5)).await;
     mended.store(true, Ordering::SeqCst);
     rig.pacer.probe_now();
     assert!(delivery.await.unwrap().unwrap().is_complete());

@@ -3,6 +3,7 @@ use std::sync::{Mutex, MutexGuard};
 use async_trait::async_trait;
 
 use super::*;
+use crate::sqs::error::Entry;
 use crate::sqs::terms::{HOLD, Terms};
 
 const TERMS: Terms = Terms {
@@ -22,17 +23,36 @@ struct Told {
     fails: Option<Entry>,
     /// Carries a change out only after so long.
     slow: Option<Duration>,
+    /// Takes so long for every change.
+    each: Duration,
+    /// Answers no call of a kind: changes, deletes.
+    hangs: (bool, bool),
+    /// The next call panics.
+    panics: bool,
 }
 
 impl Memory {
     fn told(&self) -> MutexGuard<'_, Told> {
         self.0.lock().unwrap()
     }
+
+    async fn suffer(&self, hangs: bool) {
+        if std::mem::take(&mut self.told().panics) {
+            std::panic::panic_any("a fault");
+        }
+        if hangs {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 #[async_trait]
 impl Speak for Memory {
     async fn change(&self, messages: Vec<(String, i32)>, _patience: Duration) -> Vec<Answer> {
+        let hangs = self.told().hangs.0;
+        self.suffer(hangs).await;
+        let each = self.told().each;
+        tokio::time::sleep(each).await;
         let slow = self.told().slow.take();
         if let Some(slow) = slow {
             tokio::time::sleep(slow).await;
@@ -58,6 +78,8 @@ impl Speak for Memory {
     }
 
     async fn delete(&self, handles: Vec<String>, _patience: Duration) -> Vec<Answer> {
+        let hangs = self.told().hangs.1;
+        self.suffer(hangs).await;
         let mut told = self.told();
         let mut answers = Vec::new();
         for handle in handles {
@@ -72,6 +94,7 @@ struct Parts {
     memory: Memory,
     counters: Arc<Counters>,
     commands: mpsc::UnboundedSender<Command>,
+    registry: Arc<Registry>,
     began: Instant,
 }
 
@@ -80,9 +103,11 @@ fn start() -> Parts {
     let memory = Memory::default();
     let counters = Arc::new(Counters::default());
     let registry = Arc::new(Registry::default());
-    let keeper = Keeper::new(memory.clone(), Arc::clone(&counters), registry, receiver);
+    let shared = Arc::clone(&registry);
+    let keeper = Keeper::new(memory.clone(), Arc::clone(&counters), shared, receiver);
     tokio::spawn(keeper.run());
     Parts {
+        registry,
         memory,
         counters,
         commands,
@@ -92,13 +117,12 @@ fn start() -> Parts {
 
 impl Parts {
     fn hold(&self, number: u64) -> Arc<Lease> {
-        let lease = Lease::new(
-            number,
-            format!("id{number}"),
-            format!("h{number}"),
-            1,
-            TERMS,
-        );
+        self.hold_since(number, TERMS, Instant::now())
+    }
+
+    fn hold_since(&self, number: u64, terms: Terms, asked: Instant) -> Arc<Lease> {
+        let (id, handle) = (format!("id{number}"), format!("h{number}"));
+        let lease = Lease::new(number, id, handle, 1, terms, asked);
         self.counters.hold_message();
         let _ = self.commands.send(Command::Hold(Arc::clone(&lease)));
         lease
@@ -238,7 +262,7 @@ async fn it_ends_when_nobody_is_left_and_all_was_told() {
         receiver,
     );
     let ended = tokio::spawn(keeper.run());
-    let lease = Lease::new(1, "id".to_owned(), "h".to_owned(), 1, TERMS);
+    let lease = Lease::new(1, "id".to_owned(), "h".to_owned(), 1, TERMS, Instant::now());
     counters.hold_message();
     let _ = commands.send(Command::Hold(Arc::clone(&lease)));
     let _ = commands.send(Command::Decide(Job::new(
@@ -249,4 +273,125 @@ async fn it_ends_when_nobody_is_left_and_all_was_told() {
     drop(commands);
     ended.await.unwrap();
     assert_eq!(memory.told().changes.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_panicked_is_made_again_and_leaves_nothing_behind() {
+    let parts = start();
+    let lease = parts.hold(1);
+    parts.memory.told().panics = true;
+    // The first extension panics, the next one is not late.
+    tokio::time::sleep(minutes(10)).await;
+    assert!(!parts.memory.told().panics);
+    assert!(lease.lost().is_none());
+    assert!(parts.memory.told().changes.len() >= 5);
+    parts.memory.told().panics = true;
+    parts.decide(&lease, What::Delete).await.unwrap().unwrap();
+    let other = parts.hold(2);
+    parts.memory.told().panics = true;
+    let shown = parts.decide(&other, What::Show(minutes(1))).await;
+    shown.unwrap().unwrap();
+    assert_eq!(parts.memory.told().deletes.len(), 1);
+    assert!(parts.counters.holds_nothing());
+}
+
+#[tokio::test(start_paused = true)]
+async fn extensions_that_hang_keep_no_delete_waiting_and_deletes_no_extension() {
+    let parts = start();
+    let leases: Vec<_> = (0..400).map(|number| parts.hold(number)).collect();
+    parts.memory.told().hangs = (true, false);
+    tokio::time::sleep(Duration::from_secs(150)).await;
+    let asked = Instant::now();
+    let deleted = parts.decide(&leases[0], What::Delete).await;
+    deleted.unwrap().unwrap();
+    assert!(asked.elapsed() < Duration::from_secs(1));
+
+    let parts = start();
+    let leases: Vec<_> = (0..400).map(|number| parts.hold(number)).collect();
+    parts.memory.told().hangs = (false, true);
+    for lease in &leases[..399] {
+        drop(parts.decide(lease, What::Delete));
+    }
+    tokio::time::sleep(Duration::from_secs(150)).await;
+    let changes = &parts.memory.told().changes;
+    assert!(changes.iter().any(|(_, handle, _)| handle == "h399"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_decision_counts_and_both_are_answered() {
+    let parts = start();
+    let lease = parts.hold(1);
+    parts.memory.told().slow = Some(Duration::from_secs(20));
+    tokio::time::sleep(Duration::from_secs(105)).await;
+    // The extension is under way.
+    let first = parts.decide(&lease, What::Show(minutes(60)));
+    let again = parts.decide(&lease, What::Show(minutes(1)));
+    let delete = parts.decide(&lease, What::Delete);
+    again.await.unwrap().unwrap();
+    assert!(delete.await.unwrap().is_err());
+    first.await.unwrap().unwrap();
+    let told = parts.memory.told();
+    let seconds: Vec<i32> = told.changes.iter().map(|(_, _, s)| *s).collect();
+    assert_eq!((seconds, told.deletes.len()), (vec![300, 3600], 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_counts_from_the_beginning_of_the_call_that_brought_it() {
+    let terms = Terms {
+        visibility: Duration::from_secs(30),
+        ..TERMS
+    };
+    let asked = Instant::now();
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let parts = start();
+    let lease = parts.hold_since(1, terms, asked);
+    assert_eq!(lease.until(), asked + terms.visibility);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(
+        parts.memory.told().changes.len(),
+        1,
+        "it was extended in time"
+    );
+    // Of a call that took longer nothing is kept: it may be with somebody else by now.
+    let late = parts.hold_since(2, terms, asked - Duration::from_secs(10));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(late.lost().is_some() && lease.lost().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_shortest_visibility_is_kept_where_the_queue_is_slow() {
+    let terms = Terms {
+        visibility: Duration::from_secs(2),
+        ..TERMS
+    };
+    let asked = Instant::now();
+    tokio::time::sleep(terms.wait(Duration::from_secs(20))).await;
+    let parts = start();
+    parts.memory.told().each = Duration::from_millis(500);
+    let lease = parts.hold_since(1, terms, asked);
+    tokio::time::sleep(minutes(60)).await;
+    assert!(lease.lost().is_none());
+    parts.decide(&lease, What::Delete).await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_said_of_an_older_handle_counts_for_nothing() {
+    for fails in [Some(Entry::Gone), None] {
+        let parts = start();
+        let lease = parts.hold(1);
+        parts.registry.add(&lease);
+        parts.memory.told().slow = Some(Duration::from_secs(20));
+        parts.memory.told().fails = fails;
+        // The extension is under way when it comes once more.
+        tokio::time::sleep(Duration::from_secs(105)).await;
+        let again = parts.registry.adopt("id1", "newer", Instant::now());
+        let _ = parts.commands.send(Command::Hold(again.unwrap()));
+        tokio::time::sleep(Duration::from_secs(14)).await;
+        parts.memory.told().fails = None;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert!(lease.lost().is_none());
+        let told = parts.memory.told();
+        let (_, handle, _) = told.changes.last().unwrap();
+        assert_eq!(handle, "newer", "it is extended at once by the newer one");
+    }
 }
