@@ -30,8 +30,12 @@ const LEDGER: Duration = Duration::from_secs(60);
 /// How often a queue is asked how many messages it holds.
 const DEPTHS: Duration = Duration::from_secs(30);
 
-/// How often accounts and regions are looked at: as often as the page is drawn.
+/// How often accounts and regions are looked at where there are many: as often as the
+/// page is drawn.
 const PLACES: Duration = Duration::from_secs(5);
+
+/// More accounts and regions than a look a second is worth.
+const MANY: u64 = 2_000;
 
 /// What of the daemon can be looked at.
 pub struct Parts {
@@ -193,12 +197,8 @@ impl Desk {
         let tokens = parts.tokens.status(self.refused());
         let ledger_fails = parts.ledger.fails();
         let due = {
-            let mut shown = self.shown();
-            let due = shown.places_due <= Instant::now();
-            if due {
-                shown.places_due = Instant::now() + PLACES;
-            }
-            due.then(|| Arc::clone(&shown.rows))
+            let shown = self.shown();
+            (shown.places_due <= Instant::now()).then(|| Arc::clone(&shown.rows))
         };
         // There may be tens of thousands: nobody waits for the board meanwhile.
         let places = due.map(|rows| {
@@ -207,6 +207,9 @@ impl Desk {
         });
         let mut shown = self.shown();
         let last_seen = places.unwrap_or_else(|| shown.status.last_seen.clone());
+        if last_seen.known > MANY && shown.places_due <= Instant::now() {
+            shown.places_due = Instant::now() + PLACES;
+        }
         shown.status = Status {
             version: shown.status.version.clone(),
             since: self.since,
