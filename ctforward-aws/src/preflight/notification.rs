@@ -339,7 +339,7 @@ mod tests {
             merge(&empty, &ours).unwrap().configuration
         };
         // Beside each other they can be: both are there afterwards.
-        let check = super::check(&Ok(theirs("images/")), &asked("AWSLogs/", Some(SAMPLE)));
+        let check = check(&Ok(theirs("images/")), &asked("AWSLogs/", Some(SAMPLE)));
         let fix = check.fix.unwrap();
         assert!(fix.contains(other) && fix.contains(QUEUE), "{fix}");
         assert!(fix.contains("\"ctforward-2\""), "{fix}");

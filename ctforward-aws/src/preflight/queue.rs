@@ -460,8 +460,11 @@ pub(crate) fn policy(
             check(Outcome::Pass, seen)
         }
         _ if why.iter().any(|w| w.contains("on the account")) => {
-            check(Outcome::Unknown, why.join("; "))
-                .with_fix("say whose the bucket is, to have this checked: --bucket-owner ACCOUNT")
+            let fix = match bucket_arn {
+                Some(_) => "say whose the bucket is, to have this checked: --bucket-owner ACCOUNT",
+                None => "name the bucket, to have this checked: s3://BUCKET --queue-url URL",
+            };
+            check(Outcome::Unknown, why.join("; ")).with_fix(fix)
         }
         _ if why.iter().any(|w| w.contains("hangs on")) => check(Outcome::Unknown, why.join("; ")),
         _ => check(Outcome::Fail, why.join("; ")).with_fix(fix),

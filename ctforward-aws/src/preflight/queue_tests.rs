@@ -244,6 +244,9 @@ fn those_that_are_to_send_may_and_nobody_else() {
         assert_eq!(check.outcome, outcome, "{account:?} {check:?}");
         assert_eq!(check.fix.is_some(), outcome != Outcome::Pass);
     }
+    let check = policy(&both, None, None, &[]);
+    assert_eq!(check.outcome, Outcome::Unknown);
+    assert!(check.fix.unwrap().contains("s3://BUCKET"));
     let fix = policy(
         &queue(&[]),
         Some(bucket),
