@@ -8,7 +8,8 @@ use std::time::Duration;
 use ctforward_core::text::{excerpt, printable};
 use ctforward_core::{Error, ErrorKind, ObjectId, Retry};
 
-use crate::facts::{Facts, Stage, clean};
+use crate::caller::{Nobody, slow};
+use crate::facts::{Facts, Stage, clean, of_the_key};
 use crate::shell;
 
 /// Where every error of this adapter says it came from.
@@ -89,6 +90,9 @@ pub(crate) fn classify(facts: &Facts, asked: Asked<'_>) -> Error {
 fn answer(facts: &Facts, asked: Asked<'_>) -> Error {
     let code = facts.code.as_deref().unwrap_or_default();
     let status = facts.status.unwrap_or_default();
+    if let Some(nobody) = Nobody::of(code) {
+        return fail(ErrorKind::Unauthorized, asked, nobody.why());
+    }
     match (code, status) {
         ("NoSuchBucket", _) => {
             let why = "there is no such bucket; check its name, and that the endpoint and \
@@ -109,17 +113,7 @@ fn answer(facts: &Facts, asked: Asked<'_>) -> Error {
             let why = "the object is shorter than it was when it was opened";
             fail(ErrorKind::Changed, asked, why)
         }
-        (
-            "SlowDown"
-            | "Throttling"
-            | "ThrottlingException"
-            | "TooManyRequests"
-            | "RequestLimitExceeded"
-            | "BandwidthLimitExceeded"
-            | "KMS.ThrottlingException",
-            _,
-        )
-        | (_, 429 | 503) => {
+        _ if slow(code, status) => {
             let why = format!("the service asks for a slower pace ({})", named(facts));
             fail(ErrorKind::Throttled, asked, &why).with_retry(pace(facts))
         }
@@ -139,29 +133,6 @@ fn answer(facts: &Facts, asked: Asked<'_>) -> Error {
             let why = format!("the service failed ({})", named(facts));
             fail(ErrorKind::Unavailable, asked, &why).with_retry(pace(facts))
         }
-        ("RequestTimeTooSkewed" | "RequestExpired", _) => {
-            let why = "the clock of this machine is off; set it";
-            fail(ErrorKind::Unauthorized, asked, why)
-        }
-        ("InvalidAccessKeyId", _) => {
-            let why = "the access key is not known to this endpoint; check which credentials \
-                       and which partition are used";
-            fail(ErrorKind::Unauthorized, asked, why)
-        }
-        ("SignatureDoesNotMatch", _) => {
-            let why = "the signature was refused: the secret key does not fit the access key";
-            fail(ErrorKind::Unauthorized, asked, why)
-        }
-        ("ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired", _) => fail(
-            ErrorKind::Unauthorized,
-            asked,
-            "the credentials expired; log in again",
-        ),
-        ("InvalidToken", _) => fail(
-            ErrorKind::Unauthorized,
-            asked,
-            "the session token was refused; log in again",
-        ),
         (code, _) if code.starts_with("KMS.") => kms(facts, asked),
         (_, 401 | 403) | ("AccessDenied" | "AllAccessDisabled" | "AccountProblem", _) => {
             denied(facts, asked)
@@ -200,7 +171,7 @@ fn answer(facts: &Facts, asked: Asked<'_>) -> Error {
 /// Refused: by the bucket's side, or because the object's key may not be used.
 fn denied(facts: &Facts, asked: Asked<'_>) -> Error {
     let message = facts.message.as_deref().unwrap_or_default();
-    if message.contains("kms:") || message.contains("KMS") || message.contains("ciphertext") {
+    if of_the_key(message) {
         return kms(facts, asked);
     }
     let why = format!(

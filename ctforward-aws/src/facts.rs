@@ -136,6 +136,18 @@ pub(crate) fn clean(text: &str) -> String {
     excerpt(&words.join(" "), EXCERPT)
 }
 
+/// Whether a denial speaks of the key that something is encrypted with, and not of the
+/// thing itself. The names of callers and of things are not ours: `KMS` stands in some.
+pub(crate) fn of_the_key(message: &str) -> bool {
+    // "… is not authorized to perform: kms:Decrypt on resource: …"
+    if let Some((_, action)) = message.split_once("perform: ") {
+        return action.starts_with("kms:");
+    }
+    let mut words = message.split_whitespace();
+    message.contains("ciphertext")
+        || words.any(|word| word == "KMS" || word.starts_with("kms:") || word.starts_with("KMS."))
+}
+
 fn without_secrets(word: &str) -> String {
     // A secret key has 40 such characters, a session token hundreds; a server may
     // echo either. ARNs and host names have others between.
@@ -162,7 +174,25 @@ fn without_secrets(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::clean;
+    use super::{clean, of_the_key};
+
+    #[test]
+    fn a_name_with_kms_in_it_makes_no_denial_one_of_the_key() {
+        for message in [
+            "User: x is not authorized to perform: kms:Decrypt on resource: y",
+            "Access to KMS is not allowed",
+            "The ciphertext refers to a customer master key that does not exist",
+        ] {
+            assert!(of_the_key(message), "{message}");
+        }
+        for message in [
+            "User: arn:aws:sts::1:assumed-role/KMS-reader/kms:x is not authorized to perform: s3:GetObject on resource: \"arn:aws:s3:::KMS/x\"",
+            "Access Denied",
+            "",
+        ] {
+            assert!(!of_the_key(message), "{message}");
+        }
+    }
 
     #[test]
     fn what_may_be_a_credential_is_left_out_and_names_are_kept() {

@@ -5,6 +5,8 @@
 )]
 
 #[cfg(feature = "s3")]
+mod caller;
+#[cfg(feature = "s3")]
 mod error;
 #[cfg(feature = "s3")]
 mod facts;

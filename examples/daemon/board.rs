@@ -30,6 +30,13 @@ const LEDGER: Duration = Duration::from_secs(60);
 /// How often a queue is asked how many messages it holds.
 const DEPTHS: Duration = Duration::from_secs(30);
 
+/// How often accounts and regions are looked at where there are many: as often as the
+/// page is drawn.
+const PLACES: Duration = Duration::from_secs(5);
+
+/// More accounts and regions than a look a second is worth.
+const MANY: u64 = 2_000;
+
 /// What of the daemon can be looked at.
 pub struct Parts {
     pub watch: Watch,
@@ -56,7 +63,10 @@ pub struct Desk {
 
 struct Shown {
     status: Status,
-    rows: Vec<LastSeenRow>,
+    /// Of the ledger, as it was asked last.
+    rows: Arc<[LastSeenRow]>,
+    /// When accounts and regions are to be looked at again.
+    places_due: Instant,
     finished: Option<u64>,
     in_progress: Option<u64>,
     asked: Option<Instant>,
@@ -85,7 +95,8 @@ impl Desk {
             rates: Rates::default(),
             shown: Mutex::new(Shown {
                 status,
-                rows: Vec::new(),
+                rows: Arc::default(),
+                places_due: Instant::now(),
                 finished: None,
                 in_progress: None,
                 asked: None,
@@ -188,9 +199,20 @@ impl Desk {
         let files_waiting = waiting.reduce(u64::saturating_add);
         let tokens = parts.tokens.status(self.refused());
         let ledger_fails = parts.ledger.fails();
+        let due = {
+            let shown = self.shown();
+            (shown.places_due <= Instant::now()).then(|| Arc::clone(&shown.rows))
+        };
+        // There may be tens of thousands: nobody waits for the board meanwhile.
+        let places = due.map(|rows| {
+            let rows = rows.iter().cloned();
+            LastSeenStatus::of(rows.chain(LastSeenStatus::rows_of(&report.last_seen)), now)
+        });
         let mut shown = self.shown();
-        let rows = shown.rows.iter().cloned();
-        let last_seen = rows.chain(LastSeenStatus::rows_of(&report.last_seen));
+        let last_seen = places.unwrap_or_else(|| shown.status.last_seen.clone());
+        if last_seen.known > MANY && shown.places_due <= Instant::now() {
+            shown.places_due = Instant::now() + PLACES;
+        }
         shown.status = Status {
             version: shown.status.version.clone(),
             since: self.since,
@@ -216,7 +238,7 @@ impl Desk {
                 pace,
             }],
             sources,
-            last_seen: LastSeenStatus::of(last_seen, now),
+            last_seen,
             tokens,
             ledger: LedgerState {
                 kind: "sqlite".to_owned(),

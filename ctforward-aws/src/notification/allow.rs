@@ -18,6 +18,9 @@ use super::{NamedObject, ORIGIN};
 /// file's name say. Where any of these lists is set, a key that does not have
 /// CloudTrail's layout is refused.
 ///
+/// It judges one object. What becomes of a message that names allowed and foreign
+/// ones is told with the [module](super#what-is-allowed-beside-what-is-not).
+///
 /// A key with `.` or `..` between slashes is always refused: CloudTrail writes none,
 /// and a server that resolves them would read elsewhere than was allowed.
 ///

@@ -27,6 +27,18 @@
 //! message an error, so that nothing of it is acknowledged: fields that are read and
 //! come twice, a bad escape, a version of events that is not known, an event of a
 //! service that names no log files. Fields that are not read may hold anything.
+//!
+//! # What is allowed beside what is not
+//! Whether an object may be read is another question, and is asked of each object by
+//! itself. A message that was understood and names both allowed and foreign objects is
+//! split: `SqsSource` (feature `sqs`) hands over each allowed object as a file, each
+//! thing to be passed over as a skip, and all foreign ones together as one
+//! [`Foreign`](ctforward_core::Intake::Foreign) with the message's whole body and the
+//! reason of the first. So nobody keeps a log file from being delivered by naming
+//! another bucket beside it, and nothing that was refused is lost. Each part has a
+//! receipt of its own; the message is deleted once all of them were accepted, and given
+//! back as a whole where one was not: then the files that were delivered come again, and
+//! the ledger knows them.
 
 mod allow;
 mod envelope;

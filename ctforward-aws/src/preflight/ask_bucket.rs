@@ -44,6 +44,8 @@ pub(crate) struct Sample {
 )]
 pub(crate) struct Seen {
     pub(crate) head: Head,
+    /// The account that owns it, where that is known.
+    pub(crate) owner: Option<String>,
     /// The region requests were set to go to.
     pub(crate) set: Option<String>,
     pub(crate) around: Result<(Around, Option<Sample>), Fault>,
@@ -93,6 +95,7 @@ pub(crate) async fn ask(mut bucket: Bucket, within: Within, notifications: bool)
     };
     Seen {
         head,
+        owner: bucket.owner,
         set,
         around,
         got,
@@ -100,6 +103,16 @@ pub(crate) async fn ask(mut bucket: Bucket, within: Within, notifications: bool)
         requester_pays,
         notifications,
     }
+}
+
+/// Whether the bucket is this account's; `false` too where that is not told.
+#[cfg(all(feature = "sqs", feature = "sts"))]
+pub(crate) async fn is_owned_by(bucket: &Bucket, account: &str, within: Within) -> bool {
+    let bucket = Bucket {
+        owner: Some(account.to_owned()),
+        ..bucket.clone()
+    };
+    within.head(bucket.head()).await.answer.is_ok()
 }
 
 impl Bucket {

@@ -5,8 +5,9 @@ use std::time::Duration;
 use ctforward_core::text::excerpt;
 use ctforward_core::{Check, Error, ErrorKind, Outcome, Retry};
 
+use crate::caller::{Nobody, slow};
 use crate::error::ORIGIN;
-use crate::facts::{Facts, Stage, clean};
+use crate::facts::{Facts, Stage, clean, of_the_key};
 
 /// What a failed call came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +64,24 @@ impl Fault {
         }
     }
 
-    /// The check of what could not be looked at: never a fail, unless by `outcome`.
+    /// The check of the thing itself that a run lives on, a bucket or a queue: where no
+    /// connection is made, or nobody is known to ask, a run from here fails too.
+    pub(crate) fn without(&self, id: &'static str, title: &'static str, action: &str) -> Check {
+        let fix = match self.kind {
+            FaultKind::Unreachable => {
+                "check the address (an endpoint of one's own, or the region), and let this machine \
+                 out to it, or name the proxy (HTTPS_PROXY)"
+            }
+            FaultKind::Credentials => {
+                "set a profile (AWS_PROFILE), the AWS_ACCESS_KEY_ID variables, or give the machine \
+                 a role; then: aws sts get-caller-identity"
+            }
+            _ => return self.check(id, title, action),
+        };
+        Check::new(id, title, Outcome::Fail, self.seen(action)).with_fix(fix)
+    }
+
+    /// The check of what could not be looked at: never a fail.
     pub(crate) fn check(&self, id: &'static str, title: &'static str, action: &str) -> Check {
         let seen = self.seen(action);
         let check = Check::new(id, title, Outcome::Unknown, seen);
@@ -84,6 +102,7 @@ impl Fault {
             FaultKind::Unreachable => format!("no connection ({said})"),
             FaultKind::Slow => format!("not found out in time ({said})"),
             FaultKind::Clock => format!("this machine's clock is refused ({said})"),
+            FaultKind::Odd => format!("the answer to {action} tells nothing ({said})"),
             _ => format!("{action} failed ({said})"),
         }
     }
@@ -114,31 +133,18 @@ fn kind(facts: &Facts) -> FaultKind {
     let code = code.rsplit(['.', '#']).next().unwrap_or_default();
     let message = facts.message.as_deref().unwrap_or_default();
     let whole = facts.code.as_deref().unwrap_or_default();
-    match (code, facts.status.unwrap_or_default()) {
-        ("RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture", _) => FaultKind::Clock,
-        ("InvalidSignatureException" | "SignatureDoesNotMatch", _)
+    let status = facts.status.unwrap_or_default();
+    match Nobody::of(code) {
+        Some(Nobody::Clock) => return FaultKind::Clock,
+        Some(Nobody::Signature)
             if message.contains("expired") || message.contains("not yet current") =>
         {
-            FaultKind::Clock
+            return FaultKind::Clock;
         }
-        (
-            "InvalidAccessKeyId"
-            | "InvalidClientTokenId"
-            | "SignatureDoesNotMatch"
-            | "InvalidSignatureException"
-            | "ExpiredToken"
-            | "ExpiredTokenException"
-            | "InvalidToken"
-            | "TokenRefreshRequired"
-            | "UnrecognizedClientException"
-            | "MissingAuthenticationToken"
-            | "MissingAuthenticationTokenException"
-            | "IncompleteSignature"
-            | "AuthFailure"
-            | "NotSignedUp"
-            | "OptInRequired",
-            _,
-        ) => FaultKind::Credentials,
+        Some(_) => return FaultKind::Credentials,
+        None => {}
+    }
+    match (code, status) {
         ("InvalidObjectState", _) => FaultKind::Archived,
         (
             "PermanentRedirect"
@@ -158,11 +164,10 @@ fn kind(facts: &Facts) -> FaultKind {
             _,
         )
         | (_, 404) => FaultKind::Missing,
-        (_, 429 | 503) | ("SlowDown" | "Throttling" | "ThrottlingException", _) => FaultKind::Slow,
+        _ if slow(whole, status) || slow(code, status) => FaultKind::Slow,
         _ if whole.starts_with("KMS.") => FaultKind::Key,
         (_, 403) | ("AccessDenied" | "AccessDeniedException" | "AuthorizationError", _) => {
-            if message.contains("kms:") || message.contains("KMS") || message.contains("ciphertext")
-            {
+            if of_the_key(message) {
                 FaultKind::Key
             } else {
                 FaultKind::Denied
@@ -243,6 +248,15 @@ mod tests {
             (400, "com.amazonaws.sqs#QueueDoesNotExist", "x", K::Missing),
             (404, "NoSuchBucket", "x", K::Missing),
             (503, "SlowDown", "x", K::Slow),
+            // A key that is asked too often is no key that may not be used.
+            (400, "KMS.ThrottlingException", "x", K::Slow),
+            (403, "RequestThrottled", "x", K::Slow),
+            (
+                403,
+                "AccessDenied",
+                "User: arn:aws:sts::1:assumed-role/KMS-reader/x is not authorized to perform: s3:GetObject",
+                K::Denied,
+            ),
             (400, "MalformedXML", "x", K::Refused),
             (500, "InternalError", "x", K::Odd),
         ] {

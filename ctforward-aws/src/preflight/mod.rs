@@ -205,7 +205,23 @@ impl Preflight {
         };
         #[cfg(not(feature = "cloudtrail"))]
         let trails = async {};
-        let (bucket, queue, caller, trails) = tokio::join!(bucket, queue, caller, trails);
+        #[cfg_attr(
+            not(all(feature = "sqs", feature = "sts")),
+            allow(
+                unused_mut,
+                reason = "whose the bucket is matters to a queue's policy alone"
+            )
+        )]
+        let (mut bucket, queue, caller, trails) = tokio::join!(bucket, queue, caller, trails);
+        #[cfg(all(feature = "sqs", feature = "sts"))]
+        if let (Some(asked), Some(found), Some(Ok(caller)), true) =
+            (&self.bucket, &mut bucket, &caller, with_queue)
+            && found.owner.is_none()
+            && found.head.answer.is_ok()
+            && ask_bucket::is_owned_by(asked, &caller.account, within).await
+        {
+            found.owner = Some(caller.account.clone());
+        }
         report::checks(
             self,
             &report::Seen {

@@ -83,7 +83,7 @@ pub(crate) fn check(
     if others.is_empty() {
         let seen = match all.len() {
             0 => "the bucket notifies nobody of new objects".to_owned(),
-            n => format!("none of the bucket's {n} notifications goes to this queue"),
+            n => format!("no notification of the bucket's ({n}) goes to this queue"),
         };
         return Check::new(ID, TITLE, Outcome::Fail, seen).with_fix(install(
             configuration,
@@ -189,9 +189,24 @@ fn look(way: &Way, queue: &str) -> String {
     }
 }
 
+/// Our id, or, where that stands for another queue's notifications already, one that
+/// stands for nothing: the command to copy takes nobody's notifications away.
+fn free_id(configuration: &NotificationConfiguration, queue: &str) -> String {
+    let all = entries(configuration);
+    let taken = |id: &str| {
+        let mut ours = all.iter().filter(|e| e.id.as_deref() == Some(id));
+        ours.any(|e| e.destination != queue)
+    };
+    let ids = (2_u32..).map(|n| format!("{OUR_ID}-{n}"));
+    std::iter::once(OUR_ID.to_owned())
+        .chain(ids)
+        .find(|id| !taken(id))
+        .unwrap_or_else(|| OUR_ID.to_owned())
+}
+
 /// The command that puts ours beside what is there, all of it included.
 fn install(configuration: &NotificationConfiguration, asked: &Asked<'_>, queue: &str) -> String {
-    let ours = Ours::new(OUR_ID, queue)
+    let ours = Ours::new(free_id(configuration, queue), queue)
         .prefix(asked.prefix)
         .suffix(".json.gz");
     match merge(configuration, &ours) {
@@ -259,7 +274,7 @@ mod tests {
                 "",
                 some,
                 Outcome::Fail,
-                "none of",
+                "no notification of",
             ),
             (to(QUEUE, "", ""), "", some, Outcome::Pass, "reaches"),
             (
@@ -313,6 +328,33 @@ mod tests {
             assert!(check.seen.contains(text), "{check:?}");
             assert_eq!(check.fix.is_some(), outcome != Outcome::Pass, "{check:?}");
         }
+    }
+
+    #[test]
+    fn the_fix_takes_no_other_queues_notifications_away() {
+        let empty = NotificationConfiguration::builder().build();
+        let other = "arn:aws:sqs:eu-west-1:111122223333:other";
+        let theirs = |prefix| {
+            let ours = Ours::new(OUR_ID, other).prefix(prefix);
+            merge(&empty, &ours).unwrap().configuration
+        };
+        // Beside each other they can be: both are there afterwards.
+        let check = check(&Ok(theirs("images/")), &asked("AWSLogs/", Some(SAMPLE)));
+        let fix = check.fix.unwrap();
+        assert!(fix.contains(other) && fix.contains(QUEUE), "{fix}");
+        assert!(fix.contains("\"ctforward-2\""), "{fix}");
+        // Where S3 would refuse that, there is no command.
+        let check = super::check(&Ok(theirs("")), &asked("AWSLogs/", Some(SAMPLE)));
+        let fix = check.fix.unwrap();
+        assert!(
+            !fix.starts_with("aws ") && fix.contains("S3 refuses"),
+            "{fix}"
+        );
+        // Our own entry with a filter that does not fit is ours to replace.
+        let ours = Ours::new(OUR_ID, QUEUE).prefix("logs/");
+        let ours = merge(&empty, &ours).unwrap().configuration;
+        let fix = super::check(&Ok(ours), &asked("AWSLogs/", Some(SAMPLE))).fix;
+        assert!(fix.is_some_and(|fix| fix.contains("\"ctforward\"") && !fix.contains("logs/\"")));
     }
 
     #[test]

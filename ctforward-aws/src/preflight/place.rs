@@ -86,7 +86,7 @@ pub(crate) fn bucket_region(bucket: &str, set: Option<&str>, head: &Head) -> Che
                     bucket,
                 ]));
             }
-            _ => return fault.check(id, title, "s3:ListBucket"),
+            _ => return fault.without(id, title, "s3:ListBucket"),
         }
     }
     match (lies, set) {
@@ -156,6 +156,7 @@ pub(crate) fn clock(head: &Head) -> Check {
 pub(crate) fn listing(
     bucket: &str,
     region: Option<&str>,
+    owner: Option<&str>,
     queue: bool,
     answer: Result<(), &Fault>,
 ) -> Check {
@@ -167,7 +168,14 @@ pub(crate) fn listing(
     if fault.kind != FaultKind::Denied {
         return fault.check(id, title, "s3:ListBucket");
     }
-    let fix = allow(&["s3:ListBucket"], &bucket_arn(partition(region), bucket));
+    let mut fix = allow(&["s3:ListBucket"], &bucket_arn(partition(region), bucket));
+    // S3 answers the same to both.
+    if let Some(owner) = owner {
+        fix = format!(
+            "see that the bucket is account {}'s, as was said; then {fix}",
+            printable(owner)
+        );
+    }
     if queue {
         let seen = format!(
             "s3:ListBucket is missing ({}): a queue does not need it, but then S3 calls a missing \

@@ -92,9 +92,17 @@ fn the_buckets_region_is_told_apart_from_the_clients() {
             Err(K::Unreachable),
             None,
             None,
-            Outcome::Unknown,
+            Outcome::Fail,
             "no connection",
         ),
+        (
+            Err(K::Credentials),
+            None,
+            Some("eu-west-1"),
+            Outcome::Fail,
+            "credentials do not work",
+        ),
+        (Err(K::Slow), None, None, Outcome::Unknown, "in time"),
         (
             Ok(()),
             None,
@@ -142,14 +150,15 @@ fn a_clock_minutes_off_fails() {
 #[test]
 fn a_queue_needs_no_listing_and_the_statement_names_the_bucket() {
     let denied = fault(FaultKind::Denied);
-    let check = listing("trail", Some("cn-north-1"), false, Err(&denied));
+    let check = listing("trail", Some("cn-north-1"), None, false, Err(&denied));
     assert_eq!(check.outcome, Outcome::Fail);
     assert!(check.fix.unwrap().contains("arn:aws-cn:s3:::trail"));
-    let queue = listing("trail", None, true, Err(&denied));
+    let queue = listing("trail", None, Some("1"), true, Err(&denied));
     assert_eq!(queue.outcome, Outcome::Warn);
+    assert!(queue.fix.unwrap().contains("is account 1's"));
     let slow = fault(FaultKind::Slow);
     assert_eq!(
-        listing("trail", None, false, Err(&slow)).outcome,
+        listing("trail", None, None, false, Err(&slow)).outcome,
         Outcome::Unknown
     );
     assert_eq!(payer(&Ok(true)).outcome, Outcome::Warn);

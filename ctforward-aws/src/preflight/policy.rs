@@ -7,12 +7,14 @@ use serde_json::{Map, Value};
 pub(crate) struct Grant {
     /// A statement lets this sender in for this source.
     pub(crate) allowed: bool,
-    /// One that lets it in has no condition on where the message comes from.
+    /// One that lets it in lets others' buckets, topics or rules in too.
     pub(crate) unbounded: bool,
     /// What conditions of `aws:SourceArn` the statements that do not fit have.
     pub(crate) others: Vec<String>,
     /// Statements that deny sending, under conditions that are not decided here.
     pub(crate) denials: Vec<String>,
+    /// Accounts of which alone statements let this sender in, where its own is not known.
+    pub(crate) accounts: Vec<String>,
     /// Conditions of statements for this sender that are not decided here.
     pub(crate) undecided: Vec<String>,
 }
@@ -37,17 +39,18 @@ pub(crate) fn sending(
         let Some(statement) = statement.as_object() else {
             continue;
         };
-        if !concerns(statement, service, queue) {
+        let effect = get(statement, "Effect")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let denies = effect.eq_ignore_ascii_case("deny");
+        if !concerns(statement, service, queue, denies) {
             continue;
         }
         let sid = get(statement, "Sid")
             .and_then(Value::as_str)
             .unwrap_or("without a Sid");
         let condition = get(statement, "Condition").and_then(Value::as_object);
-        let effect = get(statement, "Effect")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        if effect.eq_ignore_ascii_case("deny") {
+        if denies {
             if !only_plain_http(condition) {
                 grant.denials.push(sid.to_owned());
             }
@@ -61,6 +64,7 @@ pub(crate) fn sending(
                 grant.allowed = true;
                 grant.unbounded |= !bounded;
             }
+            Fit::Account(accounts) => grant.accounts.push(accounts),
             Fit::No(other) => grant.others.push(other),
             Fit::Undecided(key) => grant.undecided.push(key),
         }
@@ -80,14 +84,28 @@ pub(crate) enum Source<'a> {
     Any { begins: &'a str },
 }
 
+impl Source<'_> {
+    fn account(&self) -> Option<&str> {
+        match self {
+            Self::Arn { account, .. } => *account,
+            Self::Any { .. } => None,
+        }
+    }
+}
+
 enum Fit {
-    Yes { bounded: bool },
+    Yes {
+        bounded: bool,
+    },
+    /// As far as all but the account goes.
+    Account(String),
     No(String),
     Undecided(String),
 }
 
 fn fits(condition: Option<&Map<String, Value>>, source: &Source<'_>) -> Fit {
     let mut bounded = false;
+    let mut account = None;
     for (operator, keys) in condition.into_iter().flatten() {
         let operator = operator.to_ascii_lowercase();
         let like = operator.contains("like");
@@ -121,27 +139,52 @@ fn fits(condition: Option<&Map<String, Value>>, source: &Source<'_>) -> Fit {
                     let stem = value.split(['*', '?']).next().unwrap_or_default();
                     stem.starts_with(begins) || begins.starts_with(stem) && stem.len() < value.len()
                 }
-                (
-                    _,
-                    Source::Arn {
-                        account: Some(account),
-                        ..
-                    },
-                ) => value == account,
-                // Of whom is not known; the statement is taken at its word.
-                _ => true,
+                (_, source) => {
+                    // Whether it is the right account is not known without it.
+                    account = source.account().is_none().then(|| values.join(", "));
+                    account.is_some() || source.account() == Some(value)
+                }
             };
             if !values.iter().any(matches) {
                 return Fit::No(values.join(", "));
             }
-            bounded |= !values.contains(&"*");
+            let all = |value: &&str| match (key.as_str(), source) {
+                ("aws:sourcearn", Source::Arn { arn, .. }) => glob(value, stranger(arn).as_str()),
+                ("aws:sourcearn", Source::Any { begins }) => glob(
+                    value,
+                    &format!("{begins}xx-nowhere-9:000000000000:{STRANGER}"),
+                ),
+                _ => *value == "*",
+            };
+            bounded |= !values.iter().any(all);
         }
     }
-    Fit::Yes { bounded }
+    match account {
+        Some(account) => Fit::Account(account),
+        None => Fit::Yes { bounded },
+    }
+}
+
+/// A name that nobody gave to anything.
+const STRANGER: &str = "a-stranger's";
+
+/// Somebody else's bucket, topic or rule.
+fn stranger(arn: &str) -> String {
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    match parts.as_slice() {
+        // A bucket's ARN names neither region nor account.
+        [a, partition, "s3", ..] => format!("{a}:{partition}:s3:::{STRANGER}"),
+        [a, partition, service, region, ..] => {
+            format!("{a}:{partition}:{service}:{region}:000000000000:{STRANGER}")
+        }
+        _ => STRANGER.to_owned(),
+    }
 }
 
 /// Whether the statement is about this sender, this queue and sending.
-fn concerns(statement: &Map<String, Value>, service: &str, queue: &str) -> bool {
+///
+/// In doubt a denial is, so that nobody is said to be let in who may not be.
+fn concerns(statement: &Map<String, Value>, service: &str, queue: &str, denies: bool) -> bool {
     let texts = |name: &str| -> Vec<String> {
         let values = get(statement, name).map(list).unwrap_or_default();
         values
@@ -159,7 +202,11 @@ fn concerns(statement: &Map<String, Value>, service: &str, queue: &str) -> bool 
         actions.iter().any(sending)
     };
     let resources = texts("Resource");
-    let resource = resources.is_empty() || resources.iter().any(|r| glob(r, queue));
+    let resource = if resources.is_empty() {
+        !texts("NotResource").iter().any(|r| glob(r, queue))
+    } else {
+        resources.iter().any(|r| glob(r, queue))
+    };
     let everyone = |v: &Value| v.as_str() == Some("*");
     let principal = match get(statement, "Principal") {
         Some(Value::String(all)) => all == "*",
@@ -172,7 +219,8 @@ fn concerns(statement: &Map<String, Value>, service: &str, queue: &str) -> bool 
                 kind.eq_ignore_ascii_case("aws") && who.iter().any(|w| everyone(w))
             }
         }),
-        _ => false,
+        // `NotPrincipal` denies all but some; whether a service is one of those is not decided.
+        _ => denies && get(statement, "NotPrincipal").is_some(),
     };
     acts && resource && principal
 }
@@ -311,6 +359,72 @@ mod tests {
         assert_eq!(s3(&reading), Grant::default());
         assert!(sending("[]", "s", QUEUE, &Source::Any { begins: "" }).is_err());
         assert!(sending("not json", "s", QUEUE, &Source::Any { begins: "" }).is_err());
+    }
+
+    #[test]
+    fn an_account_that_is_not_known_is_not_taken_for_the_right_one() {
+        let policy = json!({"Statement": statement(json!({
+            "ArnLike": {"aws:SourceArn": BUCKET},
+            "StringEquals": {"aws:SourceAccount": "999999999999"}}))});
+        let of = |account| {
+            let arn = BUCKET;
+            let source = Source::Arn { arn, account };
+            sending(&policy.to_string(), "s3.amazonaws.com", QUEUE, &source).unwrap()
+        };
+        let unknown = of(None);
+        assert!(!unknown.allowed && unknown.accounts == ["999999999999"]);
+        assert!(of(Some("999999999999")).allowed);
+        let other = of(Some("111122223333"));
+        assert!(!other.allowed && other.accounts.is_empty());
+    }
+
+    #[test]
+    fn a_pattern_that_fits_everybodys_bucket_is_no_bound() {
+        for (value, unbounded) in [
+            ("arn:aws:s3:::*", true),
+            ("arn:aws:s3:*:*:*", true),
+            ("arn:*", true),
+            ("arn:aws:s3:::tr*", false),
+            (BUCKET, false),
+        ] {
+            let policy =
+                json!({"Statement": statement(json!({"ArnLike": {"aws:SourceArn": value}}))});
+            let grant = s3(&policy);
+            assert_eq!(
+                (grant.allowed, grant.unbounded),
+                (true, unbounded),
+                "{value}"
+            );
+        }
+        let bounded = json!({"Statement": statement(json!({
+            "ArnLike": {"aws:SourceArn": "arn:aws:s3:::*"},
+            "StringEquals": {"aws:SourceAccount": "111122223333"}}))});
+        assert!(!s3(&bounded).unbounded);
+    }
+
+    #[test]
+    fn what_is_said_of_all_but_some_is_read() {
+        let all_but = |name: &str, value: Value| {
+            let mut deny = json!({"Sid": "no", "Effect": "Deny", "Action": "sqs:*"});
+            deny[name] = value;
+            if name != "NotPrincipal" {
+                deny["Principal"] = json!("*");
+            }
+            s3(&json!({"Statement": [deny]})).denials
+        };
+        let me = json!({"AWS": "arn:aws:iam::111122223333:root"});
+        assert_eq!(all_but("NotPrincipal", me), ["no"]);
+        assert_eq!(
+            all_but("NotResource", json!("arn:aws:sqs:*:*:other")),
+            ["no"]
+        );
+        assert!(all_but("NotResource", json!(QUEUE)).is_empty());
+        let allow = json!({"Statement": {"Effect": "Allow", "Action": "sqs:SendMessage",
+            "Principal": "*", "NotResource": QUEUE}});
+        assert_eq!(s3(&allow), Grant::default());
+        let others = json!({"Statement": {"Effect": "Allow", "Action": "sqs:SendMessage",
+            "NotPrincipal": {"AWS": "*"}, "Resource": QUEUE}});
+        assert_eq!(s3(&others), Grant::default());
     }
 
     #[test]

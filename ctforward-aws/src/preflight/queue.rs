@@ -97,7 +97,7 @@ pub(crate) fn exists(url: &str, queue: &Result<Queue, Fault>) -> Check {
             )
             .with_fix("check the address, its region and its account: aws sqs list-queues");
         }
-        Err(fault) => return fault.check(id, title, "sqs:GetQueueAttributes"),
+        Err(fault) => return fault.without(id, title, "sqs:GetQueueAttributes"),
     };
     let waiting = queue
         .number("ApproximateNumberOfMessages")
@@ -106,7 +106,7 @@ pub(crate) fn exists(url: &str, queue: &Result<Queue, Fault>) -> Check {
         .number("ApproximateNumberOfMessagesNotVisible")
         .unwrap_or_default();
     let arn = queue.arn().unwrap_or("no ARN");
-    let seen = format!("{arn}: about {waiting} messages wait, {flight} are in flight");
+    let seen = format!("{arn}: messages waiting, about: {waiting}; in flight: {flight}");
     if queue
         .text("FifoQueue")
         .is_some_and(|v| v.eq_ignore_ascii_case("true"))
@@ -319,7 +319,10 @@ fn least(queue: &Queue, times: &Times) -> u64 {
     times.outage.as_secs().div_ceil(visibility).clamp(5, 1000)
 }
 
-/// Whether those that are to send may, and nobody else.
+const NEVER: &str = "may not send";
+
+/// Whether those that are to send may, and nobody else. `account` is the bucket's,
+/// where it is known.
 pub(crate) fn policy(
     queue: &Queue,
     bucket_arn: Option<&str>,
@@ -330,11 +333,12 @@ pub(crate) fn policy(
     let check = |outcome, text: String| Check::new(id, title, outcome, text);
     let arn = queue.arn().unwrap_or_default();
     let partition = arn.split(':').nth(1).unwrap_or("aws");
+    let s3 = format!("arn:{partition}:s3:");
     let events = format!("arn:{partition}:events:");
     let sns = format!("arn:{partition}:sns:");
     let bucket = match bucket_arn {
-        Some(arn) => Source::Arn { arn, account: None },
-        None => Source::Any { begins: "arn:aws" },
+        Some(arn) => Source::Arn { arn, account },
+        None => Source::Any { begins: &s3 },
     };
     // Who has to get in, as far as it is known; any of them where it is not.
     let mut senders: Vec<(&str, Source<'_>, String)> = Vec::new();
@@ -423,6 +427,11 @@ pub(crate) fn policy(
         }
         if grant.allowed {
             allowed.push(*service);
+        } else if !grant.accounts.is_empty() {
+            let accounts = grant.accounts.join(", ");
+            why.push(format!(
+                "whether {service} may send hangs on the account: {accounts} alone is let in"
+            ));
         } else if !grant.others.is_empty() {
             why.push(format!(
                 "{service} may send for {} only",
@@ -434,12 +443,28 @@ pub(crate) fn policy(
                 grant.undecided.join(", ")
             ));
         } else {
-            why.push(format!("{service} may not send"));
+            why.push(format!("{service} {NEVER}"));
         }
+    }
+    // Where it is not known who is to send, whoever the policy says nothing of is no news.
+    if ways.is_empty() && why.iter().any(|w| !w.ends_with(NEVER)) {
+        why.retain(|w| !w.ends_with(NEVER));
     }
     match (allowed.is_empty(), why.is_empty()) {
         (false, _) if !known || why.is_empty() => {
-            check(Outcome::Pass, format!("lets {} in", allowed.join(" and ")))
+            let mut seen = format!("lets {} in", allowed.join(" and "));
+            // Of several ways that there are, these would end at the queue's door.
+            if !ways.is_empty() && !why.is_empty() {
+                seen = format!("{seen}; {}", why.join("; "));
+            }
+            check(Outcome::Pass, seen)
+        }
+        _ if why.iter().any(|w| w.contains("on the account")) => {
+            let fix = match bucket_arn {
+                Some(_) => "say whose the bucket is, to have this checked: --bucket-owner ACCOUNT",
+                None => "name the bucket, to have this checked: s3://BUCKET --queue-url URL",
+            };
+            check(Outcome::Unknown, why.join("; ")).with_fix(fix)
         }
         _ if why.iter().any(|w| w.contains("hangs on")) => check(Outcome::Unknown, why.join("; ")),
         _ => check(Outcome::Fail, why.join("; ")).with_fix(fix),

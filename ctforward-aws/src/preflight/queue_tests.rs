@@ -31,7 +31,9 @@ fn a_queue_is_there_or_not_and_not_fifo() {
         (Ok(queue(&[("FifoQueue", "true")])), Outcome::Fail),
         (Err(fault(FaultKind::Missing)), Outcome::Fail),
         (Err(fault(FaultKind::Denied)), Outcome::Unknown),
-        (Err(fault(FaultKind::Unreachable)), Outcome::Unknown),
+        (Err(fault(FaultKind::Unreachable)), Outcome::Fail),
+        (Err(fault(FaultKind::Credentials)), Outcome::Fail),
+        (Err(fault(FaultKind::Slow)), Outcome::Unknown),
     ] {
         assert_eq!(exists("https://q", &queue).outcome, outcome, "{queue:?}");
     }
@@ -227,6 +229,24 @@ fn those_that_are_to_send_may_and_nobody_else() {
         assert_eq!(check.outcome, outcome, "{text_of} {check:?}");
         assert!(check.seen.contains(text), "{check:?}");
     }
+    // As AWS's guide writes it. Without the bucket's account it is not decided.
+    let both = statement(
+        s3,
+        json!({"ArnLike": {"aws:SourceArn": bucket}, "StringEquals": {"aws:SourceAccount": "111122223333"}}),
+    );
+    let both = queue(&[("Policy", &both)]);
+    for (account, outcome) in [
+        (Some("111122223333"), Outcome::Pass),
+        (Some("999999999999"), Outcome::Fail),
+        (None, Outcome::Unknown),
+    ] {
+        let check = policy(&both, Some(bucket), account, &[Way::Bucket]);
+        assert_eq!(check.outcome, outcome, "{account:?} {check:?}");
+        assert_eq!(check.fix.is_some(), outcome != Outcome::Pass);
+    }
+    let check = policy(&both, None, None, &[]);
+    assert_eq!(check.outcome, Outcome::Unknown);
+    assert!(check.fix.unwrap().contains("s3://BUCKET"));
     let fix = policy(
         &queue(&[]),
         Some(bucket),

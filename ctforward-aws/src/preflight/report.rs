@@ -112,7 +112,13 @@ fn of_bucket(
         &found.head,
     ));
     let answer = found.around.as_ref().map(|_| ());
-    checks.push(place::listing(&bucket.name, region, with_queue, answer));
+    checks.push(place::listing(
+        &bucket.name,
+        region,
+        bucket.owner.as_deref(),
+        with_queue,
+        answer,
+    ));
     match &found.around {
         Ok((around, _)) => checks.push(layout::check(&bucket.name, &bucket.prefix, around)),
         Err(_) => checks.push(Check::new(
@@ -200,7 +206,7 @@ fn of_queue(
         .bucket
         .as_ref()
         .map(|b| bucket_arn(partition(region(seen)), &b.name));
-    let owner = asked.bucket.as_ref().and_then(|b| b.owner.as_deref());
+    let owner = seen.bucket.as_ref().and_then(|b| b.owner.as_deref());
     checks.push(queue::policy(it, arn.as_deref(), owner, &ways));
     checks.push(queue::encryption(it));
     checks.push(queue::visibility(it, &times));

@@ -15,6 +15,7 @@ pub(crate) struct Trail {
     /// The bucket it writes to, and the prefix there.
     pub(crate) bucket: String,
     pub(crate) prefix: String,
+    #[cfg_attr(not(feature = "sqs"), allow(dead_code))]
     pub(crate) topic: Option<String>,
     pub(crate) selectors: Result<Selectors, Fault>,
 }

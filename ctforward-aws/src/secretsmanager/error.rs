@@ -8,8 +8,9 @@ use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use ctforward_core::text::excerpt;
 use ctforward_core::{Error, ErrorKind, Retry};
 
+use crate::caller::{Nobody, slow};
 use crate::error::{named, pace, said};
-use crate::facts::{Facts, Stage, facts};
+use crate::facts::{Facts, Stage, facts, of_the_key};
 
 /// Where every error of this adapter says it came from.
 pub(super) const ORIGIN: &str = "secretsmanager";
@@ -56,6 +57,9 @@ fn answer(facts: &Facts, id: &str) -> Error {
     let code = facts.code.as_deref().unwrap_or_default();
     let status = facts.status.unwrap_or_default();
     let retryable = |kind, why: &str| fail(kind, id, why).with_retry(pace(facts));
+    if let Some(nobody) = Nobody::of(code) {
+        return fail(ErrorKind::Unauthorized, id, nobody.why());
+    }
     match (code, status) {
         ("ResourceNotFoundException", _) => {
             let why = "there is no such secret, or it has no value yet; check its name, and that \
@@ -75,40 +79,7 @@ fn answer(facts: &Facts, id: &str) -> Error {
             fail(ErrorKind::Config, id, &why)
         }
         ("DecryptionFailure", _) => kms(facts, id),
-        ("ExpiredToken" | "ExpiredTokenException", _) => {
-            let why = "the credentials expired; log in again";
-            fail(ErrorKind::Unauthorized, id, why)
-        }
-        ("RequestExpired" | "RequestTimeTooSkewed", _)
-        | ("SignatureDoesNotMatch" | "InvalidSignatureException", _) => {
-            let why = "the signature was refused: check the clock of this machine and the \
-                       secret key";
-            fail(ErrorKind::Unauthorized, id, why)
-        }
-        (
-            "InvalidClientTokenId"
-            | "UnrecognizedClientException"
-            | "InvalidAccessKeyId"
-            | "IncompleteSignature"
-            | "MissingAuthenticationToken"
-            | "MissingAuthenticationTokenException"
-            | "OptInRequired",
-            _,
-        ) => {
-            let why = "the access key is not known to this endpoint; check which credentials \
-                       and which partition are used";
-            fail(ErrorKind::Unauthorized, id, why)
-        }
-        (
-            "Throttling"
-            | "ThrottlingException"
-            | "ThrottledException"
-            | "TooManyRequestsException"
-            | "RequestLimitExceeded"
-            | "SlowDown",
-            _,
-        )
-        | (_, 429 | 503) => {
+        _ if slow(code, status) => {
             let why = format!("the service asks for a slower pace ({})", named(facts));
             retryable(ErrorKind::Throttled, &why)
         }
@@ -143,7 +114,7 @@ fn answer(facts: &Facts, id: &str) -> Error {
 /// Refused: the secret itself, or the key that it is encrypted with.
 fn denied(facts: &Facts, id: &str) -> Error {
     let message = facts.message.as_deref().unwrap_or_default();
-    if message.contains("kms:") || message.contains("KMS") || message.contains("ciphertext") {
+    if of_the_key(message) {
         return kms(facts, id);
     }
     let why = format!(

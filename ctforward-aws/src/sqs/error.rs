@@ -6,6 +6,7 @@ use aws_sdk_sqs::config::http::HttpResponse;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use ctforward_core::{Error, ErrorKind, Retry};
 
+use crate::caller::{Nobody, slow};
 use crate::error::{named, pace, said};
 use crate::facts::{Facts, Stage, facts};
 
@@ -92,6 +93,9 @@ fn answer(facts: &Facts, asked: Asked) -> Error {
     let code = bare(facts.code.as_deref().unwrap_or_default());
     let status = facts.status.unwrap_or_default();
     let retryable = |kind, why: &str| fail(kind, asked, why).with_retry(pace(facts));
+    if let Some(nobody) = Nobody::of(code) {
+        return fail(ErrorKind::Unauthorized, asked, nobody.why());
+    }
     match (code, status) {
         ("QueueDoesNotExist" | "NonExistentQueue", _) => {
             let why = "there is no such queue for these credentials; check its address, and that \
@@ -102,18 +106,7 @@ fn answer(facts: &Facts, asked: Asked) -> Error {
             let why = "the queue was deleted a moment ago";
             retryable(ErrorKind::Unavailable, why)
         }
-        (
-            "RequestThrottled"
-            | "Throttling"
-            | "ThrottlingException"
-            | "ThrottledException"
-            | "TooManyRequestsException"
-            | "RequestLimitExceeded"
-            | "KmsThrottled"
-            | "SlowDown",
-            _,
-        )
-        | (_, 429 | 503) => {
+        _ if slow(code, status) => {
             let why = format!("the service asks for a slower pace ({})", named(facts));
             retryable(ErrorKind::Throttled, &why)
         }
@@ -128,28 +121,6 @@ fn answer(facts: &Facts, asked: Asked) -> Error {
         ("ReceiptHandleIsInvalid" | "MessageNotInflight" | "InvalidIdFormat", _) => {
             let why = format!("the message is no longer held here ({})", named(facts));
             fail(ErrorKind::Changed, asked, &why)
-        }
-        ("ExpiredToken" | "ExpiredTokenException", _) => {
-            let why = "the credentials expired; log in again";
-            fail(ErrorKind::Unauthorized, asked, why)
-        }
-        ("RequestExpired" | "RequestTimeTooSkewed" | "SignatureDoesNotMatch", _) => {
-            let why = "the signature was refused: check the clock of this machine and the \
-                       secret key";
-            fail(ErrorKind::Unauthorized, asked, why)
-        }
-        (
-            "InvalidClientTokenId"
-            | "UnrecognizedClientException"
-            | "InvalidAccessKeyId"
-            | "MissingAuthenticationToken"
-            | "MissingAuthenticationTokenException"
-            | "OptInRequired",
-            _,
-        ) => {
-            let why = "the access key is not known to this endpoint; check which credentials \
-                       and which partition are used";
-            fail(ErrorKind::Unauthorized, asked, why)
         }
         (code, _) if code.starts_with("Kms") || code.starts_with("KMS.") => {
             let why = format!(

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use ctforward_core::ObjectId;
-use ctforward_core::ledger::{LastSeen, LedgerReader, LedgerStatus};
+use ctforward_core::ledger::{LedgerReader, LedgerStatus};
 use ctforward_core::pipeline::RecordBooks;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -28,7 +28,7 @@ pub(super) fn show(
     } else {
         let path = reader.path().to_string_lossy();
         write!(out, "{}", sums(&path, &status))?;
-        write!(out, "{}", last_seen(status.last_seen.clone(), args.top))?;
+        write!(out, "{}", last_seen(&status, args.top))?;
     }
     Ok(if status.balanced() {
         ExitCode::SUCCESS
@@ -110,7 +110,8 @@ fn books(records: &RecordBooks) -> String {
 }
 
 /// The places that were silent longest first: what stopped coming is what matters.
-fn last_seen(mut places: Vec<LastSeen>, top: usize) -> String {
+fn last_seen(status: &LedgerStatus, top: usize) -> String {
+    let mut places = status.last_seen.clone();
     if places.is_empty() {
         return String::new();
     }
@@ -129,9 +130,15 @@ fn last_seen(mut places: Vec<LastSeen>, top: usize) -> String {
             Cell::text(time(place.accepted_at)),
         ]);
     }
-    let more = match places.len().saturating_sub(top) {
+    let mut more = match places.len().saturating_sub(top) {
         0 => String::new(),
         more => format!("{} more; see --top\n", grouped(more as u64)),
     };
+    if status.last_seen_others > 0 {
+        let files = grouped(status.last_seen_others);
+        more.push_str(&format!(
+            "and {files} files of others, which are not told apart\n"
+        ));
+    }
     format!("\n{table}{more}")
 }

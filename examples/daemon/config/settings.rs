@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ctforward_core::key::Kind;
 
-use super::keys::{SOURCE, TYPES};
+use super::keys::{NO_SECRETS, SOURCE, TYPES};
 use super::problem::{Place, Problems};
 use super::values::Values;
 use crate::admin::AdminSettings;
@@ -259,6 +259,20 @@ fn token(values: &Values, at: &str, name: &str, problems: &mut Problems) -> Opti
         );
         problems.add(values.place(at, second), &format!("{at}.{second}"), what);
     }
+    // Whoever takes the key for the token's own place must not find it in a log.
+    for key in &set {
+        let text = values.text(at, key).unwrap_or_default();
+        let variable = key.ends_with("_env");
+        if is_token(&text) || variable && !is_variable(&text) {
+            let what = if variable && !is_token(&text) {
+                "must be the name of an environment variable: letters, digits and _"
+            } else {
+                NO_SECRETS
+            };
+            problems.add(values.place(at, key), &format!("{at}.{key}"), what);
+            return None;
+        }
+    }
     let [file, variable, secret] = &keys;
     let file = values
         .text(at, file)
@@ -266,6 +280,25 @@ fn token(values: &Values, at: &str, name: &str, problems: &mut Problems) -> Opti
     let variable = || values.text(at, variable).map(TokenPlace::Variable);
     let secret = || values.text(at, secret).map(TokenPlace::Secret);
     file.or_else(variable).or_else(secret)
+}
+
+/// Whether a text has the form of a JWT, as tokens have: three parts, the first of
+/// which begins like a JSON object.
+fn is_token(text: &str) -> bool {
+    let text = text.trim();
+    let text = text.strip_prefix("Bearer ").unwrap_or(text);
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'=');
+    let parts: Vec<&str> = text.split('.').collect();
+    parts.len() == 3
+        && text.starts_with("eyJ")
+        && parts
+            .iter()
+            .all(|part| !part.is_empty() && part.bytes().all(plain))
+}
+
+fn is_variable(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    name.bytes().all(plain) && !name.starts_with(|c: char| c.is_ascii_digit())
 }
 
 fn keep(values: &Values, problems: &mut Problems) -> Option<KeepSettings> {

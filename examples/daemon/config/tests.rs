@@ -34,6 +34,46 @@ path = "logs"
 "#;
 
 #[test]
+fn a_token_in_the_place_of_its_name_is_refused_and_not_shown() {
+    let token = "eyJhbGciOiJub25lIn0.eyJleHAiOjE3MDAwMDAwMDB9.c2ln";
+    for key in ["token_file", "token_env", "token_secret", "next_token_env"] {
+        let text = LEAST.replace("[keep]", &format!("{key} = \"{token}\"\n[keep]"));
+        for (text, variable) in [
+            (text.as_str(), None),
+            (
+                LEAST,
+                Some(format!("CTFORWARD_ENDPOINT_{}", key.to_uppercase())),
+            ),
+        ] {
+            let variable = variable.as_deref().map(|name| (name, token));
+            let lines = lines(text, variable.as_slice());
+            assert!(
+                lines[0].contains(&format!("endpoint.{key}: a secret")),
+                "{lines:?}"
+            );
+            assert!(!lines.concat().contains("eyJ"), "{lines:?}");
+        }
+    }
+    let opaque = LEAST.replace("[keep]", "token_env = \"s3cr3t+/==\"\n[keep]");
+    let lines = lines(&opaque, &[]);
+    assert!(
+        lines[0].contains("the name of an environment variable"),
+        "{lines:?}"
+    );
+    assert!(!lines.concat().contains("s3cr3t"), "{lines:?}");
+    for good_one in [
+        "token_file = \"/etc/a.b.c\"",
+        "token_env = \"_A1\"",
+        "token_secret = \"prod/eyJ.x.y\"",
+    ] {
+        good(
+            &LEAST.replace("[keep]", &format!("{good_one}\n[keep]")),
+            &none(),
+        );
+    }
+}
+
+#[test]
 fn what_must_be_set_is_enough_and_the_rest_has_defaults() {
     let settings = good(LEAST, &none());
     assert_eq!(

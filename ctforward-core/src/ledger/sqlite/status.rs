@@ -19,6 +19,9 @@ const SENT_ON: &str = "SELECT bytes FROM sent_by_day WHERE day = ?1";
 const OLDEST: &str = "SELECT bucket, key, claimed_at FROM files \
     WHERE state = 0 ORDER BY claimed_at, bucket, key LIMIT 1";
 
+/// Accounts and regions told apart: 2,000 accounts of 30 regions are 60,000.
+const MOST_PLACES: usize = 100_000;
+
 /// What a ledger holds, in sums.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -48,7 +51,12 @@ pub struct LedgerStatus {
     /// The file in progress that was claimed first.
     pub oldest_unfinished: Option<Unfinished>,
     /// What came last of each account and region, in their order.
+    ///
+    /// At most a hundred thousand are told apart: whoever can write to the bucket
+    /// chooses what the keys name.
     pub last_seen: Vec<LastSeen>,
+    /// Files of accounts and regions beyond those.
+    pub last_seen_others: u64,
     /// Files whose own books do not balance, or that are finished with undecided records.
     pub unbalanced: u64,
 }
@@ -101,10 +109,15 @@ impl LedgerStatus {
 
     /// Adds up all rows, as they were at one moment.
     pub(super) fn read(connection: &Connection) -> Result<Self> {
+        Self::read_with(connection, MOST_PLACES)
+    }
+
+    /// As [`read`](Self::read), with so many accounts and regions told apart.
+    pub(super) fn read_with(connection: &Connection, most: usize) -> Result<Self> {
         // One transaction, so that the oldest file is one of those counted.
         let read = || -> rusqlite::Result<Self> {
             let view = connection.unchecked_transaction()?;
-            let mut status = Self::sum(&view)?;
+            let mut status = Self::sum(&view, most)?;
             let mut oldest = view.prepare(OLDEST)?;
             let mut oldest = oldest.query([])?;
             if let Some(row) = oldest.next()? {
@@ -128,7 +141,7 @@ impl LedgerStatus {
             .map_err(fault::sqlite)
     }
 
-    fn sum(connection: &Connection) -> rusqlite::Result<Self> {
+    fn sum(connection: &Connection, most: usize) -> rusqlite::Result<Self> {
         let mut status = Self::default();
         let mut places: BTreeMap<(String, String), (Option<i64>, Option<i64>)> = BTreeMap::new();
         let mut events: (Option<i64>, Option<i64>) = (None, None);
@@ -164,7 +177,12 @@ impl LedgerStatus {
             events.0 = events.0.into_iter().chain(first).min();
             events.1 = events.1.max(last);
             if let (Some(account), Some(region)) = (row.get(14)?, row.get(15)?) {
-                let place = places.entry((account, region)).or_default();
+                let place = (account, region);
+                if places.len() >= most && !places.contains_key(&place) {
+                    status.last_seen_others += 1;
+                    continue;
+                }
+                let place = places.entry(place).or_default();
                 place.0 = place.0.max(last);
                 place.1 = place.1.max(row.get(13)?);
             }

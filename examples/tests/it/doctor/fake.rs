@@ -58,7 +58,8 @@ impl World {
         let keys = [(log, b"\x1f\x8b\x08".to_vec()), (digest, b"x".to_vec())];
         let policy = json!({"Statement": [{"Effect": "Allow", "Action": "sqs:SendMessage",
             "Principal": {"Service": "s3.amazonaws.com"}, "Resource": QUEUE,
-            "Condition": {"ArnEquals": {"aws:SourceArn": "arn:aws:s3:::trail"}}}]});
+            "Condition": {"ArnEquals": {"aws:SourceArn": "arn:aws:s3:::trail"},
+                "StringEquals": {"aws:SourceAccount": "111122223333"}}}]});
         let redrive = json!({"deadLetterTargetArn": LETTERS, "maxReceiveCount": 48});
         Self {
             denied: BTreeSet::new(),

@@ -101,7 +101,7 @@ type Change = fn(&mut World);
 
 #[tokio::test]
 async fn each_thing_that_is_broken_is_found_and_nothing_else_fails() {
-    let changes: [(Change, &str, &str, &str); 15] = [
+    let changes: [(Change, &str, &str, &str); 16] = [
         (
             |w| w.region = "us-east-1",
             "bucket-region",
@@ -157,6 +157,15 @@ async fn each_thing_that_is_broken_is_found_and_nothing_else_fails() {
             "get",
             "fail",
             "s3:GetObject",
+        ),
+        (
+            |w| {
+                let policy = w.queue.get_mut("Policy").unwrap();
+                *policy = policy.replace("\"111122223333\"", "\"999999999999\"");
+            },
+            "queue-policy",
+            "fail",
+            "111122223333",
         ),
         (
             |w| {
@@ -360,26 +369,6 @@ async fn a_command_that_makes_no_sense_ends_with_2() {
 }
 
 #[tokio::test]
-async fn servers_that_are_not_there_are_unknown_and_no_fail_of_the_source() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
-    let queue = format!("sqs:{url}/111122223333/logs");
-    let mut command = cli();
-    command.env("AWS_MAX_ATTEMPTS", "1");
-    let ran = run_with(
-        command,
-        ["doctor", &queue, "--endpoint-url", &url, "--json"],
-    )
-    .await;
-    assert_eq!(ran.status, 0, "{ran:?}");
-    let json = ran.json();
-    assert_eq!(check(&json, "queue")["outcome"], "unknown");
-    assert_eq!(check(&json, "credentials")["outcome"], "unknown");
-    assert_eq!(check(&json, "notification")["outcome"], "skipped");
-}
-
-#[tokio::test]
 async fn servers_that_never_answer_end_in_unknown_after_the_limit() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -421,4 +410,34 @@ async fn servers_that_never_answer_end_in_unknown_after_the_limit() {
         );
     }
     silent.abort();
+}
+
+#[tokio::test]
+async fn servers_that_nobody_reaches_are_a_fail() {
+    // An address that was free a moment ago.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let queue = format!("{url}/111122223333/logs");
+    for (source, more, id) in [
+        ("s3://trail", ["--s3-endpoint-url", &url], "bucket-region"),
+        (&format!("sqs:{queue}"), ["--endpoint-url", &url], "queue"),
+    ] {
+        let mut args = vec!["doctor", source, "--json"];
+        args.extend(more);
+        let mut command = cli();
+        command.env("AWS_MAX_ATTEMPTS", "1");
+        let ran = run_with(command, args).await;
+        assert_eq!(ran.status, 1, "{ran:?}");
+        let json = ran.json();
+        let found = check(&json, id);
+        assert_eq!(found["outcome"], "fail", "{found}");
+        assert!(
+            found["fix"].as_str().unwrap().contains("address"),
+            "{found}"
+        );
+        // What a run can do without is unknown all the same.
+        let fails = &json["counts"]["fail"];
+        assert_eq!(fails, 1, "{json}");
+    }
 }

@@ -97,6 +97,25 @@ async fn rows_come_in_pages_by_key_newest_first_and_filtered() {
 }
 
 #[tokio::test]
+async fn accounts_and_regions_that_keys_make_up_are_told_apart_up_to_a_limit() {
+    let (_folder, path) = place();
+    let ledger = SqliteLedger::open(&path).unwrap();
+    for account in 1..=5 {
+        let file = object(&LOG.replace("111122223333", &format!("{account:012}")));
+        let (ticket, _) = granted(&ledger, &file).await;
+        ledger.finish(&ticket, &file, &delivered(1)).await.unwrap();
+    }
+    drop(ledger);
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    let status = LedgerStatus::read_with(&connection, 3).unwrap();
+    assert_eq!((status.last_seen.len(), status.last_seen_others), (3, 2));
+    // What is not told apart is counted all the same.
+    assert_eq!((status.delivered, status.records.accepted), (5, 5));
+    let whole = LedgerReader::open(&path).unwrap().status().unwrap();
+    assert_eq!((whole.last_seen.len(), whole.last_seen_others), (5, 0));
+}
+
+#[tokio::test]
 async fn the_status_adds_up_and_an_unbalanced_row_shows() {
     let (_folder, path) = place();
     let ledger = SqliteLedger::open(&path).unwrap();
