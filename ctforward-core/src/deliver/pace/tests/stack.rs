@@ -116,15 +116,10 @@ async fn batches_that_sleep_their_own_pause_keep_nobody_from_probing() {
     }
 }
 
+type Stack = Arc<RetrySink<Arc<PaceSink<Scripted>>>>;
+
 /// Refuses us until told otherwise, and a stack that knows its pacer.
-fn refusing(
-    kind: ErrorKind,
-    retry: Retry,
-) -> (
-    Rig,
-    Arc<RetrySink<Arc<PaceSink<Scripted>>>>,
-    Arc<AtomicBool>,
-) {
+fn refusing(kind: ErrorKind, retry: Retry) -> (Rig, Stack, Arc<AtomicBool>) {
     let mended = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&mended);
     let policy = PacePolicy::default().with_denied(Denied::Probe(secs(600)));
