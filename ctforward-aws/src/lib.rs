@@ -10,6 +10,8 @@ mod caller;
 mod error;
 #[cfg(feature = "s3")]
 mod facts;
+#[cfg(feature = "s3")]
+pub mod lambda;
 pub mod notification;
 #[cfg(feature = "s3")]
 pub mod notify_setup;

@@ -4,10 +4,10 @@
 //! decided; [`client`](client()) makes an SDK client for the queue.
 
 mod builder;
-mod calls;
+pub(crate) mod calls;
 mod client;
 mod depth;
-mod error;
+pub(crate) mod error;
 mod keeper;
 mod lease;
 mod message;
@@ -15,7 +15,7 @@ mod queue;
 mod receive;
 mod source;
 mod stats;
-mod terms;
+pub(crate) mod terms;
 
 pub use builder::{DeadLetters, SqsSourceBuilder};
 pub use client::client;
