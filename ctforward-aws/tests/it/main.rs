@@ -7,6 +7,7 @@
 mod body;
 mod conformance;
 mod errors;
+mod lambda;
 mod listing;
 mod notify;
 #[cfg(feature = "sqs")]

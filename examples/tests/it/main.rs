@@ -18,6 +18,8 @@ mod forward;
 #[cfg(unix)]
 mod kill;
 #[cfg(unix)]
+mod lambda;
+#[cfg(unix)]
 mod pages;
 mod permissions;
 mod plan;
