@@ -208,7 +208,7 @@ impl Handler {
         let unfinished = outcome.unfinished();
         for one in unfinished.iter().take(SHOWN) {
             let (id, why) = (&one.message.id, &one.why);
-            tracing::warn!(message = %id, receives = one.message.receives, %why, "not finished");
+            tracing::warn!(message_id = %id, receives = one.message.receives, %why, "not finished");
         }
         // Of what is left between making the answer and the deadline, half.
         let until = began + times.answer + (times.left.saturating_sub(times.answer)) / 2;

@@ -7,10 +7,6 @@
     reason = "what only `main` uses is not used here"
 )]
 
-#[path = "../cli/say.rs"]
-#[macro_use]
-mod say;
-
 mod config;
 mod gate;
 mod handler;

@@ -43,7 +43,7 @@ fn record(id: &str, body: &str) -> Value {
     })
 }
 
-fn batch(records: Vec<Value>) -> Value {
+fn batch(records: &[Value]) -> Value {
     json!({ "Records": records })
 }
 
@@ -73,7 +73,7 @@ fn failures(outcome: &Outcome) -> Vec<String> {
 
 #[test]
 fn only_a_batch_of_sqs_is_one() {
-    let event = Event::parse(Bytes::from(batch(vec![record("a", "x")]).to_string()));
+    let event = Event::parse(Bytes::from(batch(&[record("a", "x")]).to_string()));
     assert!(event.is_batch());
     let message = &event.messages()[0];
     assert_eq!((message.id.as_str(), message.receives), ("a", 3));
@@ -82,13 +82,13 @@ fn only_a_batch_of_sqs_is_one() {
     let without = |name: &str| {
         let mut record = record("a", "x");
         record.as_object_mut().unwrap().remove(name);
-        batch(vec![record])
+        batch(&[record])
     };
     for whole in [
         json!({"Records": []}),
         json!({"Records": [{"eventSource": "aws:s3"}]}),
-        batch(vec![record("a", "x"), json!({"eventSource": "aws:s3"})]),
-        batch(vec![record("", "x")]),
+        batch(&[record("a", "x"), json!({"eventSource": "aws:s3"})]),
+        batch(&[record("", "x")]),
         without("messageId"),
         without("body"),
         without("eventSource"),
@@ -107,7 +107,7 @@ fn only_a_batch_of_sqs_is_one() {
 
 #[tokio::test]
 async fn nothing_is_finished_before_its_receipt_was_accepted() {
-    let event = batch(vec![
+    let event = batch(&[
         record("a", &names("trail", &["1", "2"])),
         record("b", &names("trail", &["3"])),
     ]);
@@ -130,7 +130,7 @@ async fn nothing_is_finished_before_its_receipt_was_accepted() {
 
 #[tokio::test]
 async fn a_poisoned_message_fails_alone() {
-    let event = batch(vec![
+    let event = batch(&[
         record("good", &names("trail", &["1"])),
         record("broken", "{"),
         record("foreign", &names("other", &["1", "2"])),
@@ -153,7 +153,7 @@ async fn a_poisoned_message_fails_alone() {
 
 #[tokio::test]
 async fn an_object_that_two_messages_name_is_handed_over_once_and_decides_both() {
-    let event = batch(vec![
+    let event = batch(&[
         record("a", &names("trail", &["1", "1"])),
         record("b", &names("trail", &["1", "2"])),
     ]);
@@ -191,7 +191,7 @@ async fn an_event_that_is_no_batch_fails_as_a_whole() {
 
 #[tokio::test]
 async fn what_is_refused_is_not_begun_and_not_finished() {
-    let event = batch(vec![
+    let event = batch(&[
         record("a", &names("trail", &["1"])),
         record("t", "CloudTrail validation message."),
     ]);
@@ -223,7 +223,7 @@ proptest! {
                 let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
                 record(&format!("m{at}"), &names("trail", &keys))
             });
-            let mut source = source(&batch(records.collect()));
+            let mut source = source(&batch(&records.collect::<Vec<_>>()));
             let outcome = source.outcome();
             let mut all = all(&mut source).await;
             drop(source);

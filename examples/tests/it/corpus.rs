@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use crate::s3::serve;
 use crate::support::*;
 
-fn corpus() -> Option<PathBuf> {
+pub fn corpus() -> Option<PathBuf> {
     let Some(folder) = std::env::var_os("CTFORWARD_CORPUS") else {
         println!("skipped: CTFORWARD_CORPUS names no folder with real log files");
         return None;

@@ -201,7 +201,12 @@ fn the_list_names_every_call_of_the_source_and_none_besides() {
         "send_modify",
     ];
     let mut made = BTreeSet::new();
-    for folder in ["ctforward-aws/src", "examples/cli", "examples/daemon"] {
+    for folder in [
+        "ctforward-aws/src",
+        "examples/cli",
+        "examples/daemon",
+        "examples/lambda",
+    ] {
         let folder = root().join(folder);
         if !folder.exists() {
             continue;

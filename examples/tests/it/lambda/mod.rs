@@ -168,7 +168,7 @@ fn message(id: &str, receives: u32, body: &str) -> Value {
     })
 }
 
-fn batch(messages: Vec<Value>) -> Value {
+fn batch(messages: &[Value]) -> Value {
     json!({ "Records": messages })
 }
 

@@ -178,7 +178,7 @@ async fn a_queue_brings_every_shape_and_a_poisoned_message_fails_alone() {
     ] {
         messages.insert(messages.len() / 2, message(id, 1, &body));
     }
-    let said = place.lambda.call(&batch(messages), LONG).await;
+    let said = place.lambda.call(&batch(&messages), LONG).await;
     let bad = [
         "bad-bucket",
         "bad-file",
@@ -203,11 +203,42 @@ async fn an_object_that_two_messages_name_is_sent_once() {
     let standin = standin().await;
     let function = place.function(place.program(&standin.endpoint()));
     let (key, expected) = place.put(1, &["once"]);
-    let event = batch(vec![
+    let event = batch(&[
         message("a", 1, &s3_event("trail", &[&key]).to_string()),
         message("b", 1, &s3_event("trail", &[&key, &key]).to_string()),
     ]);
     let said = place.lambda.call(&event, LONG).await;
     assert!(failures(&said).is_empty(), "{}", function.log());
     assert_eq!(received(&standin), expected);
+}
+
+/// Events as others recorded them name none of our buckets: each is answered, nothing is
+/// read, nothing is sent, and nothing that names an object is called finished.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn recorded_events_are_answered_and_none_that_names_an_object_is_finished() {
+    let Some(corpus) = crate::corpus::corpus() else {
+        return;
+    };
+    let place = Place::new().await;
+    let standin = standin().await;
+    let function = place.function(place.program(&standin.endpoint()));
+    let mut answered = 0;
+    for file in files(&corpus.join("notifications")) {
+        let event = std::fs::read_to_string(&file).unwrap();
+        let deadline = std::time::SystemTime::now() + LONG;
+        let deadline = deadline.duration_since(std::time::UNIX_EPOCH).unwrap();
+        let names_object = event.contains("\"key\"");
+        let said = place.lambda.call_at(event, deadline.as_millis()).await;
+        let unfinished = match &said {
+            Said::Answer(Value::Null) => false,
+            Said::Answer(_) => !failures(&said).is_empty(),
+            Said::Error(..) => true,
+        };
+        let name = file.display();
+        assert!(unfinished || !names_object, "{name}: {said:?}");
+        answered += 1;
+    }
+    assert!(answered > 50, "{answered}");
+    assert_eq!(standin.counts().requests, 0, "{}", function.log());
+    assert!(!function.log().contains("panicked"));
 }

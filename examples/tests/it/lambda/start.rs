@@ -25,7 +25,7 @@ async fn one_event_of_a_file_is_handled_and_its_answer_printed() {
     let standin = standin().await;
     let (key, expected) = place.put(1, &["A", "B"]);
     let file = place.root.path().join("event.json");
-    let event = batch(vec![
+    let event = batch(&[
         message("good", 1, &s3_event("trail", &[&key]).to_string()),
         message("bad", 1, "nothing that is known"),
     ]);
@@ -77,4 +77,29 @@ async fn wrong_settings_fail_the_start_and_show_no_secret() {
     }
     let status = tokio::task::spawn_blocking(move || function.child.wait().unwrap());
     assert_eq!(status.await.unwrap().code(), Some(1));
+}
+
+/// Every setting stands in the documentation, and nothing else does.
+#[tokio::test]
+async fn the_settings_are_those_of_the_documentation() {
+    let ran = run_with(program(), ["--help"]).await;
+    let said: std::collections::BTreeSet<&str> = ran
+        .stdout
+        .split_whitespace()
+        .filter(|word| word.starts_with("CTFORWARD_"))
+        .collect();
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    let doc = root.unwrap().join("docs/deploy-lambda.md");
+    let doc = std::fs::read_to_string(doc).unwrap();
+    let written: std::collections::BTreeSet<&str> = doc
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `CTFORWARD_"))
+        .filter_map(|line| line.split('`').next())
+        .collect();
+    let said: std::collections::BTreeSet<&str> = said
+        .into_iter()
+        .filter_map(|name| name.strip_prefix("CTFORWARD_"))
+        .collect();
+    assert!(said.len() > 20, "{said:?}");
+    assert_eq!(said, written);
 }

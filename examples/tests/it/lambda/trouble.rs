@@ -20,7 +20,7 @@ async fn a_refused_token_fails_the_whole_call_and_a_new_one_is_read_by_the_same_
     program.env("CTFORWARD_ENDPOINT_TOKEN_FILE", &token);
     let function = place.function(program);
     let (key, expected) = place.put(1, &["A", "B"]);
-    let event = batch(vec![
+    let event = batch(&[
         message("a", 1, &s3_event("trail", &[&key]).to_string()),
         message("t", 1, &json!({"Event": "s3:TestEvent"}).to_string()),
     ]);
@@ -54,7 +54,7 @@ async fn an_endpoint_that_is_away_puts_messages_off_and_the_next_call_reads_noth
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let (key, _) = place.put(1, &names);
     let body = s3_event("trail", &[&key]).to_string();
-    let event = batch(vec![
+    let event = batch(&[
         message("first", 1, &body),
         message("often", 7, &body),
         message("bad", 1, "no notification"),

@@ -35,7 +35,7 @@ async fn before_the_deadline_exactly_what_is_not_finished_is_named_and_only_that
         messages.push(message(name, 1, &body));
         expected.extend(records);
     }
-    let event = batch(messages);
+    let event = batch(&messages);
     let began = Instant::now();
     let said = place.lambda.call(&event, CALL).await;
     assert!(began.elapsed() < CALL, "the answer came after the deadline");
