@@ -68,13 +68,10 @@ async fn a_file_goes_on_where_the_deadline_ended_it_also_in_another_process() {
         program
     };
     let function = place.function(program());
-    let names: Vec<String> = (0..10)
-        .map(|at| {
-            long(&if at == 5 {
-                "Late".into()
-            } else {
-                format!("r{at}")
-            })
+    let names: Vec<String> = (0..20)
+        .map(|at| match at {
+            15 => long("Late"),
+            _ => long(&format!("r{at:02}")),
         })
         .collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -83,7 +80,15 @@ async fn a_file_goes_on_where_the_deadline_ended_it_also_in_another_process() {
     let event = s3_event("trail", &[&key]);
     let said = place.lambda.call(&event, CALL).await;
     assert!(matches!(said, Said::Error(..)), "{said:?}");
-    assert_eq!(endpoint.lines().len(), 5, "{}", function.log());
+    // Requests may overtake each other: what lies before the first that is missing is decided.
+    let before = endpoint.lines();
+    let decided = expected.iter().take_while(|line| before.contains(line));
+    let decided: Vec<_> = decided.cloned().collect();
+    assert!(
+        (1..=15).contains(&decided.len()),
+        "{decided:?}\n{}",
+        function.log()
+    );
     drop(function);
 
     endpoint.let_go();
@@ -94,7 +99,13 @@ async fn a_file_goes_on_where_the_deadline_ended_it_also_in_another_process() {
         "{said:?}\n{}",
         function.log()
     );
-    assert_eq!(endpoint.lines(), sorted(expected), "each once");
+    let after = endpoint.lines();
+    for line in &expected {
+        let times = after.iter().filter(|taken| *taken == line).count();
+        // What was accepted behind the mark is not known to the ledger, and comes once more.
+        let most = if decided.contains(line) { 1 } else { 2 };
+        assert!((1..=most).contains(&times), "{times}\n{}", function.log());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
