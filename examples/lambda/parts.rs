@@ -1,6 +1,7 @@
 //! What is made once and used by every call: clients, sink, rules, ledger, quarantine.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_sdk_s3::config::Region;
@@ -13,10 +14,13 @@ use ctforward_core::ledger::{Ledger, SqliteLedger};
 use ctforward_core::quarantine::DirectoryQuarantine;
 use ctforward_core::stage::{Filter, Redaction, RedactionKey, Rule, Rules};
 use ctforward_core::{Error, ErrorKind, Quarantine, Result, Sink};
-use ctforward_visionone::VisionOneSink;
+use ctforward_visionone::{TokenProvider as _, VisionOneSink};
 
 use crate::config::Settings;
 use crate::rules_file;
+
+/// How long the token is waited for at the start, of which Lambda gives ten seconds.
+const TOKEN: Duration = Duration::from_secs(4);
 
 /// Where the program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +46,8 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// Makes them; of the endpoint, S3 and the queue nothing is asked yet.
+    /// Makes them, and reads the token; of the endpoint, S3 and the queue nothing is
+    /// asked yet.
     ///
     /// # Errors
     /// [`Config`](ErrorKind::Config) for what is wrong with a setting.
@@ -53,7 +58,7 @@ impl Parts {
         let config = aws_config::from_env().region(region).load().await;
         let (filters, redaction) = shape(settings)?;
         Ok(Self {
-            sink: sink(settings, &config)?,
+            sink: sink(settings, &config).await?,
             reader: reader(settings, &config)?,
             allow: allow(settings)?,
             visibility: visibility(settings, &config)?,
@@ -65,9 +70,15 @@ impl Parts {
     }
 }
 
-fn sink(settings: &Settings, config: &SdkConfig) -> Result<Arc<dyn Sink>> {
+async fn sink(settings: &Settings, config: &SdkConfig) -> Result<Arc<dyn Sink>> {
     let endpoint = &settings.endpoint;
     let token = endpoint.token.provider(config);
+    // A start has time that the first call has not. What is missing may be there by then.
+    match tokio::time::timeout(TOKEN, token.token(false)).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "there is no token yet"),
+        Err(_) => tracing::warn!("the token could not be read in time"),
+    }
     let mut sink = VisionOneSink::builder(&endpoint.url, token)
         .request_bytes(endpoint.request_bytes)
         .request_timeout(endpoint.request_timeout)
