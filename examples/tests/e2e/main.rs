@@ -23,6 +23,7 @@
 mod daemon;
 mod emulator;
 mod forward;
+mod lambda;
 mod proxy;
 mod setup;
 #[path = "../it/support.rs"]
