@@ -79,13 +79,13 @@ impl<L: Speak> Keeper<L> {
         let deleting = call == Call::Delete;
         let (what, error) = match answer {
             Answer::Done => {
-                let (counter, name) = if deleting {
-                    (&self.counters.deleted, "ctforward_sqs_deleted_total")
+                if deleting {
+                    count(&self.counters.deleted, 1);
+                    metrics::counter!("ctforward_sqs_deleted_total").increment(1);
                 } else {
-                    (&self.counters.released, "ctforward_sqs_released_total")
-                };
-                count(counter, 1);
-                metrics::counter!(name).increment(1);
+                    count(&self.counters.released, 1);
+                    metrics::counter!("ctforward_sqs_released_total").increment(1);
+                }
                 self.forget(job.lease.number);
                 job.answer(Ok(()));
                 return;
