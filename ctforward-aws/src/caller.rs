@@ -14,6 +14,8 @@ pub(crate) enum Nobody {
     Token,
     /// The access key is none.
     Key,
+    /// The account has not turned the region or the service on.
+    Closed,
 }
 
 impl Nobody {
@@ -33,9 +35,8 @@ impl Nobody {
             | "IncompleteSignatureException"
             | "MissingAuthenticationToken"
             | "MissingAuthenticationTokenException"
-            | "AuthFailure"
-            | "NotSignedUp"
-            | "OptInRequired" => Self::Key,
+            | "AuthFailure" => Self::Key,
+            "NotSignedUp" | "OptInRequired" => Self::Closed,
             _ => return None,
         })
     }
@@ -52,6 +53,10 @@ impl Nobody {
             Self::Key => {
                 "the access key is not known to this endpoint; check which credentials and which \
                  partition are used"
+            }
+            Self::Closed => {
+                "the region or the service is not enabled for the account; enable it there, or \
+                 check which region is meant"
             }
         }
     }
@@ -89,6 +94,9 @@ mod tests {
             ("ExpiredTokenException", Nobody::Expired),
             ("InvalidToken", Nobody::Token),
             ("UnrecognizedClientException", Nobody::Key),
+            ("AuthFailure", Nobody::Key),
+            ("OptInRequired", Nobody::Closed),
+            ("NotSignedUp", Nobody::Closed),
         ] {
             assert_eq!(Nobody::of(code), Some(nobody), "{code}");
             assert!(!slow(code, 400), "{code}");
@@ -96,6 +104,9 @@ mod tests {
         for code in ["SlowDown", "KMS.ThrottlingException", "RequestThrottled"] {
             assert!(slow(code, 400) && Nobody::of(code).is_none(), "{code}");
         }
+        // The key is as good as any in another region.
+        let closed = Nobody::Closed.why();
+        assert!(closed.contains("not enabled") && !closed.contains("key"));
         // A denial is somebody's.
         for code in ["", "AccessDenied", "AccessDeniedException", "NoSuchKey"] {
             assert!(Nobody::of(code).is_none() && !slow(code, 403), "{code}");

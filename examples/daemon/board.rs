@@ -69,7 +69,6 @@ struct Shown {
     places_due: Instant,
     finished: Option<u64>,
     in_progress: Option<u64>,
-    asked: Option<Instant>,
 }
 
 impl Desk {
@@ -99,7 +98,6 @@ impl Desk {
                 places_due: Instant::now(),
                 finished: None,
                 in_progress: None,
-                asked: None,
             }),
         });
         desk.look();
@@ -108,23 +106,36 @@ impl Desk {
 
     /// Keeps the board up to date until it is dropped with its task.
     pub async fn keep(self: Arc<Self>) {
-        let mut warned = crate::tokens::Warned::default();
         loop {
-            if self.refused() {
-                self.parts.tokens.look_for_another().await;
-            }
-            let due = {
-                let shown = self.shown();
-                shown.asked.is_none_or(|asked| asked.elapsed() >= LEDGER)
-            };
-            if due {
-                self.ask_ledger().await;
-                self.parts.tokens.look().await;
-                warned.look(&self.parts.tokens.status(self.refused()));
-            }
             self.look();
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
+    }
+
+    /// Asks the ledger for its sums and looks at the tokens, apart: a ledger of many rows
+    /// takes its time, and so may what keeps a token, and the board waits for neither.
+    pub async fn ask_what_is_slow(self: Arc<Self>) {
+        let ledger = async {
+            loop {
+                self.ask_ledger().await;
+                tokio::time::sleep(LEDGER).await;
+            }
+        };
+        let tokens = async {
+            let mut warned = crate::tokens::Warned::default();
+            loop {
+                self.parts.tokens.look().await;
+                warned.look(&self.parts.tokens.status(self.refused()));
+                let due = Instant::now() + LEDGER;
+                while Instant::now() < due {
+                    if self.refused() {
+                        self.parts.tokens.look_for_another().await;
+                    }
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }
+        };
+        tokio::join!(ledger, tokens);
     }
 
     /// Asks each queue now and then how many messages it holds.
@@ -154,7 +165,6 @@ impl Desk {
         let path = self.parts.ledger_path.clone();
         let asked = tokio::task::spawn_blocking(move || LedgerReader::open(path)?.status()).await;
         let mut shown = self.shown();
-        shown.asked = Some(Instant::now());
         match asked {
             Ok(Ok(status)) => {
                 shown.finished = Some(status.delivered + status.quarantined);

@@ -126,12 +126,12 @@ impl Sink for DayLimit {
         let bytes = batch.bytes() as u64 + 1;
         let taken = self.take(bytes)?;
         let delivery = self.sink.deliver(batch).await?;
-        // What was posted counts, whatever was said of single records. In memory first:
-        // a stop may end the wait for the ledger.
+        // What was posted counts, whatever was said of single records. The ledger writes
+        // it down in its own time: what the sink has taken waits for no disk.
         let now = (self.now)();
         self.sent(now).accepted += bytes;
         drop(taken);
-        if let Err(error) = self.ledger.add_sent(day(now), bytes).await {
+        if let Err(error) = self.ledger.note_sent(day(now), bytes) {
             tracing::warn!(%error, "bytes that were sent are not counted");
         }
         Ok(delivery)

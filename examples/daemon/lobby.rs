@@ -14,7 +14,11 @@ use crate::status::{
     Backlog, Board, FreshnessStatus, LastSeenStatus, LedgerState, QuarantineGroup, Rate, Redriven,
     SourceState, SourceStatus, Status, Totals,
 };
+use crate::systemd;
 use crate::tokens::Tokens;
+
+/// How often the service manager hears that the daemon still starts.
+const STARTING: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Stands where the desk will be. Opening a ledger or asking a bucket for its accounts
 /// may take long, and whoever looks meanwhile sees that it is that.
@@ -64,10 +68,16 @@ impl Lobby {
         step: impl Future<Output = Result<T>>,
     ) -> Result<Option<T>> {
         *self.step.lock().unwrap_or_else(PoisonError::into_inner) = what;
-        tokio::select! {
-            biased;
-            () = self.stop.cancelled() => Ok(None),
-            done = step => done.map(Some),
+        let mut tick = tokio::time::interval(STARTING);
+        tokio::pin!(step);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Ok(None),
+                done = &mut step => return done.map(Some),
+                // A step that takes long is no start that failed.
+                _ = tick.tick() => systemd::starting(what, 6 * STARTING),
+            }
         }
     }
 
@@ -101,7 +111,8 @@ impl Board for Lobby {
             tokens: self.tokens.status(false),
             ledger: LedgerState {
                 kind: "sqlite".to_owned(),
-                works: true,
+                // Nothing was asked of it yet.
+                works: false,
                 ..LedgerState::default()
             },
         }

@@ -34,7 +34,7 @@ mod status;
 mod systemd;
 mod tokens;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -70,10 +70,14 @@ async fn begin(args: Args) -> Result<ExitCode, Failure> {
         (Some(path), _) => {
             let unheard = |error| Failure::work(format!("signals cannot be received: {error}"));
             let mut signals = Signals::new().map_err(unheard)?;
+            // Apart: a file on a disk that does not answer keeps no signal waiting.
+            let reading = tokio::spawn(read(path.clone()));
             let read = tokio::select! {
-                read = read(path) => read,
-                // A file on a disk that does not answer, such as that of a token.
-                () = signals.told_to_end() => return Ok(ExitCode::SUCCESS),
+                read = reading => read.map_err(|error| Failure::work(error.to_string()))?,
+                () = signals.told_to_end() => {
+                    // Settings that were not looked at to their end were not found good.
+                    return Ok(if args.check { ExitCode::FAILURE } else { ExitCode::SUCCESS });
+                }
             };
             let (settings, parts) = match read {
                 Ok(read) => read,
@@ -100,12 +104,12 @@ async fn begin(args: Args) -> Result<ExitCode, Failure> {
 }
 
 /// The settings, and the parts that are made of them alone.
-async fn read(path: &Path) -> Result<(Settings, Parts), Problems> {
+async fn read(path: PathBuf) -> Result<(Settings, Parts), Problems> {
     let environment = std::env::vars_os().filter_map(|(name, value)| {
         // What is no text names no key, and is no value of one.
         Some((name.into_string().ok()?, value.into_string().ok()?))
     });
-    let (settings, mut problems) = config::load(path, &environment.collect());
+    let (settings, mut problems) = config::load(&path, &environment.collect());
     let Some(settings) = settings else {
         return Err(problems);
     };

@@ -78,8 +78,13 @@ pub async fn run(
     let sink: Arc<dyn Sink> = match settings.pace.bytes_per_day {
         None => parts.sink,
         Some(most) => {
-            let ledger = Arc::clone(&memory.ledger);
-            Arc::new(DayLimit::new(parts.sink, ledger, most).await?)
+            let counting = DayLimit::new(parts.sink, Arc::clone(&memory.ledger), most);
+            let counting = lobby.unless_stopped("it asks what was sent today", counting);
+            let Some(limit) = counting.await? else {
+                memory.close().await;
+                return Ok(ended_before_it_began());
+            };
+            Arc::new(limit)
         }
     };
     let queues = watched.iter().filter_map(|source| match &source.detail {
@@ -159,6 +164,7 @@ pub async fn run(
     let keepers = [
         tokio::spawn(Arc::clone(&desk).keep()),
         tokio::spawn(Arc::clone(&desk).ask_depths()),
+        tokio::spawn(Arc::clone(&desk).ask_what_is_slow()),
         tokio::spawn(tell(Arc::clone(&desk), stop.clone())),
         tokio::spawn(systemd::watchdog(pages.clone())),
         tokio::spawn(async move {
@@ -251,9 +257,9 @@ async fn told(queues: &[SqsStatsHandle]) {
         }
     };
     if tokio::time::timeout(LAST_WORDS, all).await.is_err() {
-        tracing::warn!(
-            "a queue was not told the last; some of its messages may come again only after \
-             their visibility timeout"
+        tracing::info!(
+            "a queue was not told the last, or was still being asked for messages; one that \
+             it gave out in that moment comes again after its visibility timeout"
         );
     }
 }

@@ -97,6 +97,7 @@ pub async fn open(
     let mut members: Vec<(SourceWatch, Box<dyn Source>)> = Vec::new();
     let mut watched = Vec::new();
     let mut readers = Readers::default();
+    let until = tokio::time::Instant::now() + ESTIMATES;
     for source in settings {
         let watch = SourceWatch::new(&source.name);
         let (made, detail): (Box<dyn Source>, _) = match &source.kind {
@@ -107,7 +108,7 @@ pub async fn open(
                 (Box::new(repeat), Detail::Folder)
             }
             SourceKind::S3(s3) => {
-                let (rounds, reader) = bucket(&source.name, s3, known).await?;
+                let (rounds, reader) = bucket(&source.name, s3, known, until).await?;
                 readers.by_bucket.insert(s3.bucket.clone(), reader);
                 let stats = rounds.stats();
                 (Box::new(rounds), Detail::Bucket(stats))
@@ -148,6 +149,7 @@ async fn bucket(
     name: &str,
     settings: &S3Settings,
     known: &Arc<dyn Known>,
+    until: tokio::time::Instant,
 ) -> Result<(Rounds, S3Reader)> {
     let client = s3_client(&settings.aws).await?;
     let reader = reader(&settings.aws, client.clone())?;
@@ -164,7 +166,13 @@ async fn bucket(
         .list_budget(settings.list_budget)
         .known(Arc::clone(known))
         .build()?;
-    match rounds.estimate().await {
+    let patience = until.saturating_duration_since(tokio::time::Instant::now());
+    let estimated = tokio::time::timeout(patience.min(ESTIMATE), rounds.estimate()).await;
+    let estimated = estimated.unwrap_or_else(|_| {
+        let message = "the bucket does not answer in time";
+        Err(Error::new(ErrorKind::Timeout, "s3", message))
+    });
+    match estimated {
         Ok(estimate) => tracing::info!(source = name, "{estimate}"),
         // Over the budget, or a setting that cannot be meant.
         Err(error) if error.kind() == ErrorKind::Config => return Err(error),
@@ -246,6 +254,13 @@ fn plain(settings: &AwsSettings) -> PlainHttp {
         PlainHttp::LoopbackOnly
     }
 }
+
+/// How long a bucket may take to say how many accounts and regions it holds, before the
+/// sources beside it begin without that.
+const ESTIMATE: Duration = Duration::from_secs(10);
+
+/// How long all of them together may.
+const ESTIMATES: Duration = Duration::from_secs(60);
 
 /// How long the first answer of a source is waited for before the daemon calls
 /// itself ready all the same.

@@ -11,6 +11,15 @@ pub fn ready() {
     tell(&[NotifyState::Ready]);
 }
 
+/// That it still starts, what it does, and that the next word of it may take so long.
+pub fn starting(what: &str, at_most: Duration) {
+    let micros = u32::try_from(at_most.as_micros()).unwrap_or(u32::MAX);
+    tell(&[
+        NotifyState::ExtendTimeoutUsec(micros),
+        NotifyState::Status(&printable(&format!("starts: {what}"))),
+    ]);
+}
+
 /// That it ends, which may take so long.
 pub fn stopping(at_most: Duration) {
     let micros = u32::try_from(at_most.as_micros()).unwrap_or(u32::MAX);

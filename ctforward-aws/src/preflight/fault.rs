@@ -20,6 +20,8 @@ pub(crate) enum FaultKind {
     Missing,
     /// The caller is nobody: no, wrong or expired credentials.
     Credentials,
+    /// The account has not turned the region or the service on.
+    Closed,
     /// This machine's clock is too far off.
     Clock,
     /// The thing lies in another region.
@@ -76,6 +78,10 @@ impl Fault {
                 "set a profile (AWS_PROFILE), the AWS_ACCESS_KEY_ID variables, or give the machine \
                  a role; then: aws sts get-caller-identity"
             }
+            FaultKind::Closed => {
+                "check which region is meant, and that the account has it and the service enabled: \
+                 aws account list-regions"
+            }
             _ => return self.check(id, title, action),
         };
         Check::new(id, title, Outcome::Fail, self.seen(action)).with_fix(fix)
@@ -99,6 +105,9 @@ impl Fault {
         match self.kind {
             FaultKind::Denied => format!("not permitted: {action} is missing ({said})"),
             FaultKind::Credentials => format!("the credentials do not work ({said})"),
+            FaultKind::Closed => {
+                format!("the account has not enabled the region or the service ({said})")
+            }
             FaultKind::Unreachable => format!("no connection ({said})"),
             FaultKind::Slow => format!("not found out in time ({said})"),
             FaultKind::Clock => format!("this machine's clock is refused ({said})"),
@@ -109,7 +118,7 @@ impl Fault {
 
     pub(crate) fn into_error(self, doing: &str, action: &str) -> Error {
         let (kind, retry) = match self.kind {
-            FaultKind::Denied | FaultKind::Credentials | FaultKind::Key => {
+            FaultKind::Denied | FaultKind::Credentials | FaultKind::Closed | FaultKind::Key => {
                 (ErrorKind::Unauthorized, Retry::Never)
             }
             FaultKind::Slow => (ErrorKind::Timeout, Retry::Backoff),
@@ -136,6 +145,7 @@ fn kind(facts: &Facts) -> FaultKind {
     let status = facts.status.unwrap_or_default();
     match Nobody::of(code) {
         Some(Nobody::Clock) => return FaultKind::Clock,
+        Some(Nobody::Closed) => return FaultKind::Closed,
         Some(Nobody::Signature)
             if message.contains("expired") || message.contains("not yet current") =>
         {
@@ -224,6 +234,8 @@ mod tests {
             (403, "InvalidAccessKeyId", "x", K::Credentials),
             (400, "ExpiredToken", "x", K::Credentials),
             (403, "InvalidClientTokenId", "x", K::Credentials),
+            (403, "OptInRequired", "x", K::Closed),
+            (403, "NotSignedUp", "x", K::Closed),
             (403, "RequestTimeTooSkewed", "x", K::Clock),
             (
                 403,
@@ -273,6 +285,21 @@ mod tests {
         assert!(check.seen.contains("s3:GetBucketNotification"), "{check:?}");
         assert!(check.fix.unwrap().contains("s3:GetBucketNotification"));
         assert!(!check.seen.contains('\u{1b}'));
+        let error = fault.into_error("reading", "s3:X");
+        assert_eq!(error.kind(), ErrorKind::Unauthorized);
+    }
+
+    #[test]
+    fn a_region_that_is_not_enabled_is_no_matter_of_the_credentials() {
+        let fault = Fault::of(&answer(403, "OptInRequired", "subscribe first"));
+        let check = fault.without("queue", "queue", "sqs:GetQueueAttributes");
+        assert_eq!(check.outcome, Outcome::Fail);
+        assert!(check.seen.contains("not enabled"), "{check:?}");
+        let fix = check.fix.unwrap();
+        assert!(
+            fix.contains("region") && !fix.contains("AWS_PROFILE"),
+            "{fix}"
+        );
         let error = fault.into_error("reading", "s3:X");
         assert_eq!(error.kind(), ErrorKind::Unauthorized);
     }

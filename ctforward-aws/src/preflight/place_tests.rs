@@ -27,6 +27,7 @@ fn a_caller_is_named_and_an_unknown_one_fails() {
     assert!(!check.seen.contains('\u{1b}'));
     for (kind, outcome) in [
         (FaultKind::Credentials, Outcome::Fail),
+        (FaultKind::Closed, Outcome::Fail),
         (FaultKind::Denied, Outcome::Unknown),
         (FaultKind::Unreachable, Outcome::Unknown),
         (FaultKind::Slow, Outcome::Unknown),

@@ -319,6 +319,11 @@ fn least(queue: &Queue, times: &Times) -> u64 {
     times.outage.as_secs().div_ceil(visibility).clamp(5, 1000)
 }
 
+/// The account that an ARN names, which that of a bucket does not.
+fn owner(arn: &str) -> Option<&str> {
+    arn.split(':').nth(4).filter(|account| !account.is_empty())
+}
+
 const NEVER: &str = "may not send";
 
 /// Whether those that are to send may, and nobody else. `account` is the bucket's,
@@ -353,7 +358,7 @@ pub(crate) fn policy(
                 "sns.amazonaws.com",
                 Source::Arn {
                     arn: topic,
-                    account: None,
+                    account: owner(topic),
                 },
                 topic.clone(),
             ),
@@ -364,7 +369,6 @@ pub(crate) fn policy(
             ),
         });
     }
-    let known = ways == [Way::Bucket];
     if senders.is_empty() {
         senders = vec![
             (
@@ -402,6 +406,8 @@ pub(crate) fn policy(
     };
     let mut allowed = Vec::new();
     let mut why = Vec::new();
+    // What would let the first in that is not.
+    let mut refused = None;
     for (service, source, wanted) in &senders {
         let grant = match sending(text, service, arn, source) {
             Ok(grant) => grant,
@@ -427,12 +433,15 @@ pub(crate) fn policy(
         }
         if grant.allowed {
             allowed.push(*service);
-        } else if !grant.accounts.is_empty() {
+            continue;
+        }
+        if !grant.accounts.is_empty() {
             let accounts = grant.accounts.join(", ");
             why.push(format!(
                 "whether {service} may send hangs on the account: {accounts} alone is let in"
             ));
         } else if !grant.others.is_empty() {
+            refused.get_or_insert_with(|| needed(service, wanted));
             why.push(format!(
                 "{service} may send for {} only",
                 grant.others.join(", ")
@@ -443,6 +452,7 @@ pub(crate) fn policy(
                 grant.undecided.join(", ")
             ));
         } else {
+            refused.get_or_insert_with(|| needed(service, wanted));
             why.push(format!("{service} {NEVER}"));
         }
     }
@@ -450,15 +460,16 @@ pub(crate) fn policy(
     if ways.is_empty() && why.iter().any(|w| !w.ends_with(NEVER)) {
         why.retain(|w| !w.ends_with(NEVER));
     }
-    match (allowed.is_empty(), why.is_empty()) {
-        (false, _) if !known || why.is_empty() => {
-            let mut seen = format!("lets {} in", allowed.join(" and "));
-            // Of several ways that there are, these would end at the queue's door.
-            if !ways.is_empty() && !why.is_empty() {
-                seen = format!("{seen}; {}", why.join("; "));
-            }
-            check(Outcome::Pass, seen)
-        }
+    let lets = format!("lets {} in", allowed.join(" and "));
+    if !allowed.is_empty() && (why.is_empty() || ways.is_empty()) {
+        return check(Outcome::Pass, lets);
+    }
+    if !allowed.is_empty() {
+        why.insert(0, lets);
+    }
+    match refused {
+        // Of several ways that there are, one ends at the queue's door.
+        Some(fix) if !allowed.is_empty() => check(Outcome::Warn, why.join("; ")).with_fix(fix),
         _ if why.iter().any(|w| w.contains("on the account")) => {
             let fix = match bucket_arn {
                 Some(_) => "say whose the bucket is, to have this checked: --bucket-owner ACCOUNT",

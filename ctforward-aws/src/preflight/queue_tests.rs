@@ -261,6 +261,83 @@ fn those_that_are_to_send_may_and_nobody_else() {
 }
 
 #[test]
+fn a_topic_is_let_in_for_its_own_account_and_for_no_other() {
+    let topic = Way::Topic("arn:aws:sns:eu-west-1:111122223333:t".to_owned());
+    for (account, outcome) in [
+        ("111122223333", Outcome::Pass),
+        ("999999999999", Outcome::Fail),
+    ] {
+        let text = json!({"Statement": [{"Effect": "Allow", "Action": "sqs:SendMessage",
+            "Principal": {"Service": "sns.amazonaws.com"}, "Resource": ARN,
+            "Condition": {"StringEquals": {"aws:SourceAccount": account}}}]});
+        let queue = queue(&[("Policy", &text.to_string())]);
+        let ways = [topic.clone()];
+        let check = policy(&queue, Some("arn:aws:s3:::trail"), None, &ways);
+        assert_eq!(check.outcome, outcome, "{account} {check:?}");
+    }
+    assert_eq!(owner("arn:aws:s3:::trail"), None);
+    assert_eq!(owner("no ARN"), None);
+}
+
+#[test]
+fn of_several_ways_one_that_is_refused_is_a_warning() {
+    let (bucket, topic) = ("arn:aws:s3:::trail", "arn:aws:sns:eu-west-1:111122223333:t");
+    let statement = |service: &str, condition: Value| {
+        json!({"Effect": "Allow", "Principal": {"Service": service},
+            "Action": "sqs:SendMessage", "Resource": ARN, "Condition": condition})
+    };
+    let arn = |arn: &str| json!({"ArnLike": {"aws:SourceArn": arn}});
+    let sns = statement("sns.amazonaws.com", arn(topic));
+    let s3 = |condition| statement("s3.amazonaws.com", condition);
+    let both = [Way::Bucket, Way::Topic(topic.to_owned())];
+    let none: &[Way] = &[];
+    let ip = json!({"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}});
+    for (statements, ways, outcome, text) in [
+        (
+            vec![sns.clone()],
+            &both[..],
+            Outcome::Warn,
+            "lets sns.amazonaws.com in; s3.amazonaws.com may not send",
+        ),
+        (
+            vec![sns.clone(), s3(arn("arn:aws:s3:::other"))],
+            &both,
+            Outcome::Warn,
+            "s3.amazonaws.com may send for arn:aws:s3:::other only",
+        ),
+        (
+            vec![sns.clone(), s3(arn(bucket))],
+            &both,
+            Outcome::Pass,
+            "lets s3.amazonaws.com and sns.amazonaws.com in",
+        ),
+        (
+            vec![sns.clone(), s3(ip)],
+            &both,
+            Outcome::Unknown,
+            "lets sns.amazonaws.com in; whether s3.amazonaws.com may send hangs on",
+        ),
+        (vec![], &both, Outcome::Fail, "may not send"),
+        // Who is to send is not known: one that may is enough.
+        (vec![sns], none, Outcome::Pass, "lets sns.amazonaws.com in"),
+    ] {
+        let text_of = json!({ "Statement": statements }).to_string();
+        let queue = queue(&[("Policy", &text_of)]);
+        let check = policy(&queue, Some(bucket), Some("111122223333"), ways);
+        assert_eq!(check.outcome, outcome, "{text_of} {check:?}");
+        assert!(check.seen.contains(text), "{check:?}");
+        if outcome == Outcome::Warn {
+            // What is to be added lets in the one that is refused.
+            let fix = check.fix.unwrap();
+            assert!(
+                fix.contains("s3.amazonaws.com") && !fix.contains("sns"),
+                "{fix}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_made_up_receipt_tells_whether_it_may_be_used() {
     for (answer, outcome) in [
         (Err(fault(FaultKind::Denied)), Outcome::Fail),

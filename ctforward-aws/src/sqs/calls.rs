@@ -25,6 +25,14 @@ pub(crate) enum Answer {
 }
 
 impl Answer {
+    /// What went wrong, if anything did.
+    pub(crate) fn error(&self) -> Option<&Error> {
+        match self {
+            Self::Done => None,
+            Self::Failed(_, error) => Some(error),
+        }
+    }
+
     /// The queue said nothing of a message: it is asked again.
     pub(crate) fn unsaid() -> Self {
         let why = "the queue's answer does not speak of the message";

@@ -17,7 +17,7 @@ use super::error::{Asked, ORIGIN, from_sdk};
 use super::keeper::Command;
 use super::lease::{Lease, Registry};
 use super::message::{Doubles, Identity, Message, Part};
-use super::stats::{Counters, count};
+use super::stats::{Call, Counters, count};
 use super::terms::Terms;
 use crate::notification::{Allow, Item, decode};
 use crate::s3::S3Reader;
@@ -65,9 +65,10 @@ impl Receiver {
         keeper: &mpsc::UnboundedSender<Command>,
     ) -> Result<Received> {
         let answer = self.answer(most).await;
-        let (terms, asked, sent) = answer.inspect_err(|error| self.counters.failed(error, true))?;
         let counters = &self.counters;
-        counters.set_failing(None);
+        counters.ended(Call::Receive, answer.as_ref().err());
+        let (terms, asked, sent) =
+            answer.inspect_err(|error| counters.failed(error, Call::Receive))?;
         count(&counters.receives, 1);
         count(&counters.messages, sent.len());
         metrics::counter!("ctforward_sqs_receives_total").increment(1);

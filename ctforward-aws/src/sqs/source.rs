@@ -64,8 +64,13 @@ const MOST: u64 = 10;
 /// ([`SqsStats`](super::SqsStats)); asking again asks again. Throttling, outages and
 /// timeouts are worth a retry. What needs somebody's hand (access denied, no such
 /// queue) is final, or with [`SqsSourceBuilder::denied`] tried again after a while for
-/// ever; [`SqsStatsHandle::failing`] shows it meanwhile. Deletes that fail for a
-/// moment are told again for as long as the message is held.
+/// ever; [`SqsStatsHandle::failing`] shows it meanwhile.
+///
+/// Deletes that fail for a moment are told again for as long as the message is held,
+/// and the accept of its last file waits meanwhile. Deletes that are refused (access
+/// denied) are an error of that accept and not told again: the messages come back after
+/// their visibility timeout. Since `next` goes well all the while, `failing` shows that
+/// too, and that visibility may not be changed.
 ///
 /// # FIFO queues
 /// work the same way. The queue holds back the rest of a message group while one of it

@@ -1,5 +1,5 @@
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ctforward_core::{Error, ErrorKind};
 use tokio::sync::Notify;
@@ -90,13 +90,18 @@ impl SqsStatsHandle {
         }
     }
 
-    /// Why the last call for messages failed; `None` where it went well, or none was
-    /// answered yet.
+    /// What keeps the source from doing its work now; `None` where nothing does, or
+    /// nothing was answered yet.
+    ///
+    /// This is why the last call for messages failed, whatever the reason. Where that
+    /// call went well, it is why the queue last did not let messages be deleted, or else
+    /// why it did not let their visibility be changed, as far as somebody's hand is
+    /// needed ([`ErrorKind::Unauthorized`] and [`ErrorKind::Config`]): messages arrive
+    /// then, and every one of them comes back. Each of the two is over with the next call
+    /// of its own kind that goes well, so not before one is made.
     #[must_use]
     pub fn failing(&self) -> Option<Error> {
-        let failing = self.0.failing.lock();
-        let failing = failing.unwrap_or_else(PoisonError::into_inner);
-        failing.as_ref().map(Error::duplicate)
+        self.0.failing().first().map(Error::duplicate)
     }
 
     /// Waits until the source was dropped and all was told to the queue that there was
@@ -132,11 +137,45 @@ pub(crate) struct Counters {
     pub(crate) messages_held: AtomicU64,
     pub(crate) files_held: AtomicU64,
     pub(crate) bytes_held: AtomicU64,
-    failing: Mutex<Option<Error>>,
+    failing: Mutex<Failing>,
     /// Something that was held is held no more.
     pub(crate) let_go: Notify,
     /// What speaks with the queue; closed once the source was dropped.
     pub(crate) tasks: TaskTracker,
+}
+
+/// What a call asked of the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    Receive,
+    Delete,
+    /// To extend messages or to show them again.
+    Visibility,
+}
+
+/// Why calls fail, by what they asked for: each is answered by a permission of its own,
+/// so a call of one kind that goes well says nothing of the others.
+#[derive(Debug, Default)]
+struct Failing {
+    receive: Option<Error>,
+    delete: Option<Error>,
+    visibility: Option<Error>,
+}
+
+impl Failing {
+    fn of(&mut self, call: Call) -> &mut Option<Error> {
+        match call {
+            Call::Receive => &mut self.receive,
+            Call::Delete => &mut self.delete,
+            Call::Visibility => &mut self.visibility,
+        }
+    }
+
+    /// The one that matters most.
+    fn first(&self) -> Option<&Error> {
+        let telling = self.delete.as_ref().or(self.visibility.as_ref());
+        self.receive.as_ref().or(telling)
+    }
 }
 
 pub(crate) fn count(counter: &AtomicU64, n: usize) {
@@ -144,8 +183,13 @@ pub(crate) fn count(counter: &AtomicU64, n: usize) {
 }
 
 impl Counters {
-    /// Notes a failed call; throttling and access are counted apart.
-    pub(crate) fn failed(&self, error: &Error, receiving: bool) {
+    fn failing(&self) -> MutexGuard<'_, Failing> {
+        self.failing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a failed call; throttling and access are counted apart.
+    pub(crate) fn failed(&self, error: &Error, call: Call) {
+        let receiving = call == Call::Receive;
         let counter = match error.kind() {
             ErrorKind::Throttled => Some(&self.throttled),
             ErrorKind::Unauthorized => Some(&self.denied),
@@ -158,14 +202,18 @@ impl Counters {
         let call = if receiving { "receive" } else { "answer" };
         metrics::counter!("ctforward_sqs_errors_total", "call" => call, "kind" => error.kind().as_str())
             .increment(1);
-        if receiving {
-            self.set_failing(Some(error.duplicate()));
-        }
     }
 
-    /// Notes how the last call for messages ended.
-    pub(crate) fn set_failing(&self, error: Option<Error>) {
-        *self.failing.lock().unwrap_or_else(PoisonError::into_inner) = error;
+    /// Notes how a call ended. What a single message suffers, or what passes by itself, is
+    /// no state of the source, except where no messages come meanwhile.
+    pub(crate) fn ended(&self, call: Call, error: Option<&Error>) {
+        let lasting = |error: &Error| {
+            matches!(error.kind(), ErrorKind::Unauthorized | ErrorKind::Config)
+                || call == Call::Receive
+        };
+        if error.is_none_or(lasting) {
+            *self.failing().of(call) = error.map(Error::duplicate);
+        }
     }
 
     /// Hands to the metrics recorder what is held.

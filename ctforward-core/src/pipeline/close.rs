@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::books::FileBooks;
 use super::report::Outcome;
-use super::run::Run;
+use super::run::{LEDGER, Run};
 use super::track::{Closing, Holdings, ReadEnd};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{FileName, LogKey};
@@ -177,7 +177,9 @@ impl Run {
             crate::Retry::After(after) => Some(after),
             _ => None,
         };
-        let after = if !self.stop.is_cancelled() {
+        // Who holds the file in the ledger holds it still when this run has ended.
+        let is_held = after.is_some() && error.origin() == LEDGER;
+        let after = if !self.stop.is_cancelled() || is_held {
             after
         } else if self.state().fatal.is_none() {
             Some(Duration::ZERO)

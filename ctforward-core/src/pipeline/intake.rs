@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::books::FileBooks;
 use super::report::{End, Outcome, Report};
-use super::run::{LAST_WORDS, Run, unharmed};
+use super::run::{LAST_WORDS, LEDGER, Run, unharmed};
 use super::track::{Holdings, ReadEnd, Track};
 use super::worker::{Worker, stopped};
 use super::{Pipeline, leases};
@@ -453,7 +453,7 @@ impl Begun {
                 }
                 Ok(Claim::HeldBy { remaining }) => {
                     let message = "another worker holds it";
-                    let error = Error::new(ErrorKind::Unavailable, "ledger", message);
+                    let error = Error::new(ErrorKind::Unavailable, LEDGER, message);
                     break Err(error.with_retry(crate::Retry::After(remaining)));
                 }
                 Err(error) => break Err(error),

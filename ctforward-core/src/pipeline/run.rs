@@ -31,6 +31,9 @@ use crate::read::ReadLimits;
 use crate::sink::Sink;
 use crate::stage::{Redactor, Stage};
 
+/// The origin of what the ledger says of a file.
+pub(super) const LEDGER: &str = "ledger";
+
 /// How long quarantine, ledger and receipts may take once everything else was ended.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(5);
 

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ctforward_core::ledger::MemoryLedger;
+use ctforward_core::ledger::{Claim, Finished, Mark, MemoryLedger, Ticket};
 use ctforward_core::source::MemorySource;
 use ctforward_core::{
-    Batch, BatchLimits, Delivery, Error, ErrorKind, Intake, ObjectId, Pipeline, Receipt, Result,
-    Sink, Source,
+    Batch, BatchLimits, Delivery, Error, ErrorKind, Intake, Ledger, Object, ObjectId, Pipeline,
+    Receipt, Result, Sink, Source,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -59,8 +59,10 @@ impl Receipt for Slip {
         Ok(())
     }
 
-    async fn release(self: Box<Self>, why: &Error, _after: Option<Duration>) -> Result<()> {
-        let line = format!("release {} {}", self.key, why.kind().as_str());
+    async fn release(self: Box<Self>, why: &Error, after: Option<Duration>) -> Result<()> {
+        let pause = after.map(|after| format!(" after {after:?}"));
+        let pause = pause.unwrap_or_default();
+        let line = format!("release {} {}{pause}", self.key, why.kind().as_str());
         self.told.lock().unwrap().push(line);
         Ok(())
     }
@@ -104,4 +106,48 @@ async fn a_file_that_is_no_longer_held_is_not_accepted_whatever_the_sink_says() 
     // Whoever holds it now must not find it finished.
     assert!(ledger.finished("bucket", "kept").is_some());
     assert!(ledger.finished("bucket", "lost").is_none());
+}
+
+/// Says of every file that another holds it, and that the run is to stop.
+struct Held(CancellationToken);
+
+#[async_trait]
+impl Ledger for Held {
+    async fn claim(&self, _: &Object, _: &str, _: Duration) -> Result<Claim> {
+        self.0.cancel();
+        let remaining = Duration::from_secs(90);
+        Ok(Claim::HeldBy { remaining })
+    }
+
+    async fn renew(&self, _: &Ticket, _: Duration) -> Result<()> {
+        Ok(())
+    }
+
+    async fn progress(&self, _: &Ticket, _: &Object, _: &Mark) -> Result<()> {
+        Ok(())
+    }
+
+    async fn finish(&self, _: &Ticket, _: &Object, _: &Finished) -> Result<()> {
+        Ok(())
+    }
+
+    async fn release(&self, _: &Ticket) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A stop gives back at once what this run held; whoever else holds a file holds it on.
+#[tokio::test(start_paused = true)]
+async fn a_file_that_another_holds_is_not_shown_before_its_time_because_this_run_stops() {
+    let told = Told::default();
+    let source = Queue {
+        inner: MemorySource::new([(ObjectId::new("bucket", "held"), "{}".into())]),
+        lost: Arc::default(),
+        told: Arc::clone(&told),
+    };
+    let stop = CancellationToken::new();
+    let pipeline = Pipeline::builder(source, Slow(Arc::default())).ledger(Held(stop.clone()));
+    pipeline.build().unwrap().run(stop).await;
+    let told = told.lock().unwrap();
+    assert_eq!(*told, ["release held unavailable after 90s"]);
 }

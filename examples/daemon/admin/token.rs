@@ -93,13 +93,15 @@ impl AdminToken {
             return Checked::Missing;
         }
         let client = Client::of(peer, headers);
+        // Read before the attempts are looked at, so that nobody else's come between.
+        let token = token.get().await;
         if let Err(wait) = self.attempts.may(client, Instant::now()) {
             return Checked::TooMany(wait);
         }
-        let token = match token.get().await {
+        let token = match token {
             Ok(token) => token,
             Err(error) => {
-                // Not to be asked for, and logged, at any speed either.
+                // Not to be logged at any speed either.
                 self.attempts.failed(client, Instant::now());
                 return Checked::Unreadable(error);
             }

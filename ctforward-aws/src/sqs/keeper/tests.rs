@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::sqs::error::Entry;
+use crate::sqs::stats::{Call, SqsStatsHandle};
 use crate::sqs::terms::{HOLD, Terms};
 
 const TERMS: Terms = Terms {
@@ -21,6 +22,8 @@ struct Told {
     deletes: Vec<(Instant, String)>,
     /// Fails every change so.
     fails: Option<Entry>,
+    /// Fails every delete so.
+    deletes_fail: Option<Entry>,
     /// Carries a change out only after so long.
     slow: Option<Duration>,
     /// Takes so long for every change.
@@ -61,13 +64,7 @@ impl Speak for Memory {
         let mut answers = Vec::new();
         for (handle, seconds) in messages {
             answers.push(match told.fails {
-                Some(entry) => {
-                    let kind = match entry {
-                        Entry::Gone => ErrorKind::Changed,
-                        _ => ErrorKind::Unavailable,
-                    };
-                    Answer::Failed(entry, Error::new(kind, ORIGIN, "told to"))
-                }
+                Some(entry) => failed(entry, "change"),
                 None => {
                     told.changes.push((Instant::now(), handle, seconds));
                     Answer::Done
@@ -83,11 +80,25 @@ impl Speak for Memory {
         let mut told = self.told();
         let mut answers = Vec::new();
         for handle in handles {
-            told.deletes.push((Instant::now(), handle));
-            answers.push(Answer::Done);
+            answers.push(match told.deletes_fail {
+                Some(entry) => failed(entry, "delete"),
+                None => {
+                    told.deletes.push((Instant::now(), handle));
+                    Answer::Done
+                }
+            });
         }
         answers
     }
+}
+
+fn failed(entry: Entry, what: &str) -> Answer {
+    let kind = match entry {
+        Entry::Gone => ErrorKind::Changed,
+        Entry::Later => ErrorKind::Unavailable,
+        Entry::Refused => ErrorKind::Unauthorized,
+    };
+    Answer::Failed(entry, Error::new(kind, ORIGIN, format!("no {what}")))
 }
 
 struct Parts {
@@ -394,4 +405,112 @@ async fn what_is_said_of_an_older_handle_counts_for_nothing() {
         let (_, handle, _) = told.changes.last().unwrap();
         assert_eq!(handle, "newer", "it is extended at once by the newer one");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_is_told_again_for_as_long_as_the_message_is_held_and_no_longer() {
+    let later = Some(Entry::Later);
+    for (deletes, changes, outage, held) in [
+        // It is extended meanwhile: an outage of any length, up to what the queue allows.
+        (later, None, minutes(120), None),
+        (later, None, minutes(13 * 60), Some(HOLD)),
+        // It is not: up to the end of its visibility.
+        (later, later, minutes(4), None),
+        (later, later, minutes(20), Some(minutes(5))),
+    ] {
+        let parts = start();
+        let lease = parts.hold(1);
+        parts.memory.told().deletes_fail = deletes;
+        parts.memory.told().fails = changes;
+        let answer = parts.decide(&lease, What::Delete);
+        let memory = parts.memory.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(outage).await;
+            memory.told().deletes_fail = None;
+            memory.told().fails = None;
+        });
+        let deleted = answer.await.unwrap();
+        let took = parts.began.elapsed();
+        assert_eq!(deleted.is_err(), held.is_some(), "{outage:?} {took:?}");
+        let ends = held.unwrap_or(outage);
+        assert!(
+            took >= ends && took < ends + Duration::from_secs(6),
+            "{took:?}"
+        );
+        let deletes = parts.memory.told().deletes.len();
+        assert_eq!(deletes, usize::from(held.is_none()));
+        assert!(parts.counters.holds_nothing());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_not_be_deleted_or_extended_is_shown_until_a_call_of_its_kind_goes_well() {
+    let parts = start();
+    let stats = SqsStatsHandle(Arc::clone(&parts.counters));
+    let failing = || stats.failing().map(|error| error.message().to_owned());
+    let received = || parts.counters.ended(Call::Receive, None);
+    let delete = |number| {
+        let lease = parts.hold(number);
+        parts.decide(&lease, What::Delete)
+    };
+    let show = |number| {
+        let lease = parts.hold(number);
+        parts.decide(&lease, What::Show(minutes(1)))
+    };
+
+    // What passes by itself, or is of one message only, is none of it.
+    for entry in [Entry::Later, Entry::Gone] {
+        parts.memory.told().fails = Some(entry);
+        assert!(show(1).await.unwrap().is_err());
+        assert_eq!(failing(), None, "{entry:?}");
+    }
+
+    parts.memory.told().fails = None;
+    parts.memory.told().deletes_fail = Some(Entry::Refused);
+    assert!(delete(2).await.unwrap().is_err());
+    // Messages that come, or that are given back, do not end it.
+    received();
+    show(3).await.unwrap().unwrap();
+    assert_eq!(failing().as_deref(), Some("no delete"));
+    parts.memory.told().deletes_fail = None;
+    delete(4).await.unwrap().unwrap();
+    assert_eq!(failing(), None);
+
+    parts.memory.told().fails = Some(Entry::Refused);
+    assert!(show(5).await.unwrap().is_err());
+    received();
+    delete(6).await.unwrap().unwrap();
+    assert_eq!(failing().as_deref(), Some("no change"));
+    parts.memory.told().fails = None;
+    show(7).await.unwrap().unwrap();
+    assert_eq!(failing(), None);
+
+    // An extension says it as well, and that nothing arrives at all comes first.
+    let lease = parts.hold(8);
+    parts.memory.told().fails = Some(Entry::Refused);
+    tokio::time::sleep(Duration::from_secs(101)).await;
+    assert_eq!(failing().as_deref(), Some("no change"));
+    let outage = Error::new(ErrorKind::Unavailable, ORIGIN, "no receive");
+    parts.counters.ended(Call::Receive, Some(&outage));
+    assert_eq!(failing().as_deref(), Some("no receive"));
+    received();
+    parts.memory.told().fails = None;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(failing(), None);
+    assert!(lease.lost().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_extension_that_is_denied_is_shown_where_the_message_is_about_to_be_deleted() {
+    let parts = start();
+    let stats = SqsStatsHandle(Arc::clone(&parts.counters));
+    let lease = parts.hold(1);
+    parts.memory.told().fails = Some(Entry::Refused);
+    parts.memory.told().deletes_fail = Some(Entry::Later);
+    let answer = parts.decide(&lease, What::Delete);
+    tokio::time::sleep(Duration::from_secs(110)).await;
+    let failing = stats.failing().unwrap();
+    assert_eq!(failing.kind(), ErrorKind::Unauthorized);
+    parts.memory.told().deletes_fail = None;
+    answer.await.unwrap().unwrap();
 }

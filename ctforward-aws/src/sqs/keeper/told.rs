@@ -10,10 +10,15 @@ use super::{Job, Keeper, Told, What};
 use crate::sqs::calls::{Answer, Speak};
 use crate::sqs::error::Entry;
 use crate::sqs::lease::Lease;
-use crate::sqs::stats::count;
+use crate::sqs::stats::{Call, count};
 
-/// How often a decision is told that the queue does not take for the moment.
-const ATTEMPTS: u32 = 8;
+/// How often it is told to show a message that the queue does not take for the moment:
+/// one that is not told comes again by itself, only at another time. A message that is to
+/// be deleted would be delivered once more, so that is told for as long as it is held.
+const SHOWS: u32 = 8;
+
+/// The longest pause before a decision is told again.
+const LONGEST: Duration = Duration::from_secs(5);
 
 impl<L: Speak> Keeper<L> {
     pub(super) fn all_told(&mut self, told: Told) {
@@ -23,6 +28,9 @@ impl<L: Speak> Keeper<L> {
     }
 
     pub(super) fn extended(&mut self, number: u64, handle: &str, sent: Instant, answer: Answer) {
+        // Also where the message has gone meanwhile: whether the call is allowed hangs on
+        // none.
+        self.counters.ended(Call::Visibility, answer.error());
         let Some(kept) = self.kept.get_mut(&number) else {
             return;
         };
@@ -44,7 +52,7 @@ impl<L: Speak> Keeper<L> {
                 kept.due = None;
             }
             Answer::Failed(what, error) => {
-                self.counters.failed(&error, false);
+                self.counters.failed(&error, Call::Visibility);
                 // Where no message could be extended at all, access may come back in time.
                 let whole = !matches!(error.kind(), ErrorKind::Changed | ErrorKind::Other);
                 if what == Entry::Later || whole {
@@ -63,28 +71,38 @@ impl<L: Speak> Keeper<L> {
     }
 
     fn told(&mut self, mut job: Job, answer: Answer) {
-        let deleting = matches!(job.what, What::Delete);
+        let call = match job.what {
+            What::Delete => Call::Delete,
+            What::Show(_) => Call::Visibility,
+        };
+        self.counters.ended(call, answer.error());
+        let deleting = call == Call::Delete;
         let (what, error) = match answer {
             Answer::Done => {
-                let (counter, name) = if deleting {
-                    (&self.counters.deleted, "ctforward_sqs_deleted_total")
+                if deleting {
+                    count(&self.counters.deleted, 1);
+                    metrics::counter!("ctforward_sqs_deleted_total").increment(1);
                 } else {
-                    (&self.counters.released, "ctforward_sqs_released_total")
-                };
-                count(counter, 1);
-                metrics::counter!(name).increment(1);
+                    count(&self.counters.released, 1);
+                    metrics::counter!("ctforward_sqs_released_total").increment(1);
+                }
                 self.forget(job.lease.number);
                 job.answer(Ok(()));
                 return;
             }
             Answer::Failed(what, error) => (what, error),
         };
-        self.counters.failed(&error, false);
-        job.attempt += 1;
+        self.counters.failed(&error, call);
+        job.attempt = job.attempt.saturating_add(1);
         let now = Instant::now();
-        let held = !deleting || job.lease.until() > now;
-        if what == Entry::Later && job.attempt < ATTEMPTS && held {
-            let pause = Duration::from_millis(100 << job.attempt).min(Duration::from_secs(5));
+        let again = if deleting {
+            // It is extended meanwhile, but not beyond what the queue allows.
+            job.lease.until().min(job.lease.hold_until()) > now
+        } else {
+            job.attempt < SHOWS
+        };
+        if what == Entry::Later && again {
+            let pause = Duration::from_millis(100 << job.attempt.min(10)).min(LONGEST);
             let pause = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
             tracing::debug!(%error, ?pause, "a decision is told again");
             self.later.push((now + pause, job));

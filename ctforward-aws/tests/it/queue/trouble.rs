@@ -136,6 +136,55 @@ async fn a_delete_that_is_refused_is_an_error_of_the_accept_and_of_no_other() {
 }
 
 #[tokio::test]
+async fn a_queue_that_gives_messages_and_lets_none_be_deleted_is_failing() {
+    let queue = Queue::start().await;
+    let mut source = source(&queue).build().unwrap();
+    let stats = source.stats();
+    for name in ["a", "b", "c"] {
+        notify(&queue, &[name]);
+    }
+    let mut all = files(&mut source, 3).await;
+    assert!(stats.failing().is_none());
+    for code in ["AccessDeniedException", "KmsAccessDenied"] {
+        queue.fault("DeleteMessageBatch", Fault::Answer(400, code));
+        let error = accepted(all.pop().unwrap()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unauthorized);
+        // Receiving goes well all the while.
+        notify(&queue, &["d"]);
+        drop(file(&mut source).await);
+        let failing = stats.failing().unwrap();
+        assert_eq!(failing.message(), error.message());
+        assert!(failing.message().contains("deleting"), "{failing}");
+    }
+    assert_eq!(stats.get().denied, 2);
+    accepted(all.pop().unwrap()).await.unwrap();
+    assert!(stats.failing().is_none());
+}
+
+#[tokio::test]
+async fn a_queue_that_lets_no_message_be_given_back_is_failing() {
+    let queue = Queue::start().await;
+    notify(&queue, &["a"]);
+    notify(&queue, &["b"]);
+    let mut source = source(&queue).build().unwrap();
+    let stats = source.stats();
+    let mut all = files(&mut source, 2).await;
+    queue.fault(
+        "ChangeMessageVisibilityBatch",
+        Fault::Answer(403, "AccessDenied"),
+    );
+    drop(all.pop());
+    until("it is failing", || stats.failing().is_some()).await;
+    let failing = stats.failing().unwrap();
+    assert!(
+        failing.message().contains("sqs:ChangeMessageVisibility"),
+        "{failing}"
+    );
+    drop(all.pop());
+    until("it is not", || stats.failing().is_none()).await;
+}
+
+#[tokio::test]
 async fn a_slow_answer_to_a_receive_loses_nothing_even_where_the_call_is_dropped() {
     let queue = Queue::start().await;
     notify(&queue, &["a"]);

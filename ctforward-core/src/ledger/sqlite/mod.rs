@@ -129,6 +129,22 @@ impl SqliteLedger {
         self.call(Outlives::Power, add).await
     }
 
+    /// As [`add_sent`](Self::add_sent), without waiting for it: it is written behind what
+    /// was asked for before, and before the ledger is closed. What fails then is logged.
+    ///
+    /// # Errors
+    /// Where too many calls wait already, or the ledger's thread is gone.
+    pub fn note_sent(&self, day: i64, bytes: u64) -> Result<()> {
+        let jobs = self.jobs.as_ref().ok_or_else(fault::ended)?;
+        let add = move |store: &mut Store<'_>| {
+            store.add_sent(day, bytes).inspect_err(|error| {
+                tracing::warn!(%error, "bytes that were sent are not counted");
+            })
+        };
+        let sent = jobs.try_send(Call::job(Outlives::Power, add, None));
+        sent.map_err(|_| fault::ended())
+    }
+
     async fn call<T: Answer>(
         &self,
         outlives: Outlives,

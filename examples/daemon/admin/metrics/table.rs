@@ -266,6 +266,16 @@ pub(super) const METRICS: &[Metric] = &[
         "Extensions of a message's visibility.",
     ),
     counted(
+        "ctforward_sqs_deleted_total",
+        Unit::Count,
+        "Messages that were deleted: each of their files is decided.",
+    ),
+    counted(
+        "ctforward_sqs_released_total",
+        Unit::Count,
+        "Messages that were given back; they come again.",
+    ),
+    counted(
         "ctforward_sqs_lost_total",
         Unit::Count,
         "Messages whose hold was lost before they were decided; they come again.",

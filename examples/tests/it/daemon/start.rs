@@ -136,3 +136,48 @@ async fn told_to_end_at_any_moment_of_the_start_nothing_is_lost_or_sent_twice() 
     assert_eq!(daemon.stop().await.0, 0);
     assert_eq!(received(&standin), sorted(expected));
 }
+
+#[tokio::test]
+async fn a_bucket_that_never_answers_keeps_the_sources_beside_it_waiting_for_a_moment_only() {
+    let place = Place::new();
+    let standin = standin().await;
+    let (url, asked) = silent().await;
+    let bucket =
+        format!("[source.slow]\ntype = \"s3\"\nbucket = \"trail\"\ns3_endpoint_url = \"{url}\"\n");
+    let expected = place.put("logs", 1, &["A", "B"]);
+    let daemon = Daemon::start(&place.settings(&standin.endpoint(), &bucket)).await;
+    daemon
+        .until("forwarded", || async { standin.counts().lines == 2 })
+        .await;
+    assert!(asked.load(Ordering::SeqCst) > 0);
+    let log = daemon.log();
+    assert!(
+        log.contains("what listing takes cannot be said yet"),
+        "{log}"
+    );
+    assert_eq!(daemon.stop().await.0, 0);
+    assert_eq!(received(&standin), sorted(expected));
+}
+
+#[tokio::test]
+async fn settings_that_cannot_be_read_to_their_end_keep_no_signal_waiting_and_are_not_called_good()
+{
+    let place = Place::new();
+    let pipe = place.path("pipe.toml");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    for (arguments, expected) in [(vec!["--check"], 1), (vec![], 0)] {
+        let mut command = program();
+        command.args(arguments);
+        let daemon = Daemon::spawn(command, &pipe);
+        // Opens once the daemon reads it; and then nothing comes.
+        let pipe = pipe.clone();
+        let opened = tokio::task::spawn_blocking(move || {
+            std::fs::OpenOptions::new().write(true).open(pipe).unwrap()
+        });
+        let writer = opened.await.unwrap();
+        let (status, log) = daemon.stop().await;
+        assert_eq!(status, expected, "{log}");
+        drop(writer);
+    }
+}
