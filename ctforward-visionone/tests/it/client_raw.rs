@@ -1,11 +1,12 @@
 //! The clients against servers that answer what no decent server would.
 
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use ctforward_core::{Error, ErrorKind, Retry};
 use ctforward_visionone::{
-    AlertOptions, ApiError, CloudOneClient, HttpSettings, SearchOptions, SearchQuery, StackRequest,
-    TimeRange, VisionOneClient,
+    AlertOptions, ApiError, CloudOneClient, HttpSettings, SearchOptions, SearchQuery, Secret,
+    StackRequest, TimeRange, TokenProvider, VisionOneClient,
 };
 
 use crate::raw::{Raw, Step, answer};
@@ -159,6 +160,55 @@ async fn what_changes_something_is_sent_once() {
             "{head}"
         );
     }
+}
+
+/// Hands out another key each time it is to read it anew.
+struct Changing(AtomicU32);
+
+#[async_trait::async_trait]
+impl TokenProvider for Changing {
+    async fn token(&self, refresh: bool) -> Result<Secret, Error> {
+        let number = self.0.fetch_add(u32::from(refresh), Relaxed) + u32::from(refresh);
+        Secret::new(format!("id:key-number-{number}"))
+    }
+}
+
+#[tokio::test]
+async fn a_refused_key_is_read_anew_once_and_only_for_what_reads() {
+    let refusals = || (0..9).map(|_| status("401 No", "", ""));
+    let server = Raw::start([status("401 No", "", ""), json(r#"{"status":"available"}"#)]).await;
+    let vision_one = |server: &Raw| {
+        VisionOneClient::builder(Changing(AtomicU32::new(0)))
+            .base_url(format!("http://{}", server.address))
+            .http(settings())
+            .build()
+            .unwrap()
+    };
+    assert!(vision_one(&server).connectivity().await.is_ok());
+    let heads: Vec<_> = server.requests().into_iter().map(|r| r.head).collect();
+    assert!(
+        heads[0].contains("Bearer id:key-number-0") && heads[1].contains("Bearer id:key-number-1")
+    );
+    let server = Raw::start(refusals()).await;
+    let error = vision_one(&server).connectivity().await.unwrap_err();
+    assert_eq!(
+        (error.kind(), server.requests().len()),
+        (ErrorKind::Unauthorized, 2)
+    );
+    let server = Raw::start(refusals()).await;
+    let cloud_one = CloudOneClient::builder(Changing(AtomicU32::new(0)))
+        .region("us-1".parse().unwrap())
+        .base_url(format!("http://{}", server.address))
+        .build()
+        .unwrap();
+    let error = cloud_one
+        .create_stack(&StackRequest::empty())
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.kind(), server.requests().len()),
+        (ErrorKind::Unauthorized, 1)
+    );
 }
 
 #[tokio::test]

@@ -42,7 +42,7 @@ fn echoes() -> Vec<Vec<u8>> {
     let several = format!(r#"[{{"status":400,"body":{json}}}]"#);
     let flat = serde_json::json!({"message": keys}).to_string();
     let trace = format!(
-        "x-trace-id: {API_KEY}{CLOUD_KEY}\r\nretry-after: {API_KEY}\r\nratelimit-limit: 7\r\n"
+        "connection: close\r\nx-trace-id: {API_KEY}{CLOUD_KEY}\r\nretry-after: {API_KEY}\r\nratelimit-limit: 7\r\n"
     );
     let mut answers = Vec::new();
     for status in [
@@ -52,10 +52,14 @@ fn echoes() -> Vec<Vec<u8>> {
             answers.push(answer(status, &trace, body));
         }
     }
-    let location = format!("location: https://x.example/{API_KEY}?{CLOUD_KEY}\r\n");
+    let location =
+        format!("connection: close\r\nlocation: https://x.example/{API_KEY}?{CLOUD_KEY}\r\n");
     answers.push(answer("307 J", &location, &keys));
     answers.push(format!("garbage {API_KEY} {CLOUD_KEY}\r\n\r\n").into_bytes());
-    answers.push(format!("HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n{keys}").into_bytes());
+    answers.push(
+        format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 9999\r\n\r\n{keys}")
+            .into_bytes(),
+    );
     answers
 }
 
@@ -70,18 +74,24 @@ fn cloud_one(server: &Raw) -> CloudOneClient {
 
 #[tokio::test]
 async fn no_error_shows_a_key_that_the_server_echoes() {
-    for answer in echoes() {
-        let step = || Step::AnswerAndClose(answer.clone());
-        let server = Raw::start([step(), step(), step(), step()]).await;
-        let client = VisionOneClient::builder(secret(API_KEY))
-            .base_url(format!("http://{}", server.address))
-            .http(settings().attempts(1))
-            .build()
-            .unwrap();
-        if let Err(error) = client.connectivity().await {
-            assert_clean(&everything(&error).replace(CLOUD_KEY.split_once(':').unwrap().1, ""));
+    let answers = echoes();
+    // One for each of three calls.
+    let steps = answers
+        .iter()
+        .flat_map(|answer| (0..3).map(|_| Step::AnswerAndClose(answer.clone())));
+    let server = Raw::start(steps).await;
+    let vision_one = VisionOneClient::builder(secret(API_KEY))
+        .base_url(format!("http://{}", server.address))
+        .http(settings().attempts(1))
+        .build()
+        .unwrap();
+    let cloud_one = cloud_one(&server);
+    let cloud_secret = CLOUD_KEY.split_once(':').unwrap().1;
+    for _ in &answers {
+        // A client knows its own key only.
+        if let Err(error) = vision_one.connectivity().await {
+            assert_clean(&everything(&error).replace(cloud_secret, ""));
         }
-        let cloud_one = cloud_one(&server);
         for error in [
             cloud_one.account().await.err(),
             cloud_one.create_stack(&StackRequest::empty()).await.err(),
@@ -89,6 +99,7 @@ async fn no_error_shows_a_key_that_the_server_echoes() {
             assert_clean(&everything(&error.unwrap()).replace(API_KEY, ""));
         }
     }
+    assert_eq!(server.requests().len(), answers.len() * 3);
 }
 
 #[tokio::test]
