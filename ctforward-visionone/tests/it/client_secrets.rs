@@ -1,5 +1,8 @@
 //! No secret of a client is shown, whatever a server echoes.
 
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex};
+
 use ctforward_visionone::{
     CloudOneClient, HttpSettings, SearchOptions, SearchQuery, StackLink, StackRequest,
     VisionOneClient,
@@ -155,4 +158,78 @@ async fn no_debug_shows_a_secret() {
     let pages =
         client.search_cloud_activities(&SearchQuery::cloudtrail(), &day(), &SearchOptions::new());
     assert_clean(&format!("{client:?} {pages:?} {:?}", cloud_one(&server)));
+}
+
+/// Keeps every field of every span and event, at every level.
+#[derive(Clone, Default)]
+struct Everything(Arc<Mutex<String>>);
+
+impl tracing::field::Visit for Everything {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        writeln!(self.0.lock().unwrap(), "{field}={value:?}").unwrap();
+    }
+}
+
+impl tracing::Subscriber for Everything {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, span: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        span.record(&mut self.clone());
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, values: &tracing::span::Record<'_>) {
+        values.record(&mut self.clone());
+    }
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        event.record(&mut self.clone());
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[tokio::test]
+async fn no_trace_shows_a_secret() {
+    let seen = Everything::default();
+    // This test's runtime has one thread, so all that the clients do is seen.
+    let guard = tracing::subscriber::set_default(seen.clone());
+    let page =
+        format!(r#"{{"items":[],"nextLink":"https://{API_KEY}.example/v3.0/x?t={API_KEY}"}}"#);
+    let down = format!("retry-after: 0\r\nx-trace-id: {API_KEY}\r\n");
+    let body = serde_json::json!({"deploymentURL": link()}).to_string();
+    let server = Raw::start([
+        Step::Answer(answer("503 Down", &down, API_KEY)),
+        Step::Answer(answer("200 OK", "", r#"{"totalCount":1}"#)),
+        Step::Answer(answer("200 OK", "", &page)),
+        Step::Answer(answer("200 OK", "", r#"{"items":[]}"#)),
+        Step::Answer(answer("200 OK", "", &body)),
+    ])
+    .await;
+    let query = SearchQuery::cloudtrail();
+    let pages =
+        client(&server, API_KEY).search_cloud_activities(&query, &day(), &SearchOptions::new());
+    assert!(pages.gather(1).await.unwrap().items.is_empty());
+    cloud_one(&server)
+        .create_stack(&StackRequest::empty())
+        .await
+        .unwrap();
+    drop(guard);
+    let said = seen.0.lock().unwrap().clone();
+    assert!(
+        said.contains("asking again") && said.contains("another host"),
+        "{said}"
+    );
+    assert_clean(&said);
+    // A host's name comes in lower case.
+    assert!(
+        !said.contains(&API_KEY.to_ascii_lowercase()[..12]),
+        "{said}"
+    );
 }
