@@ -101,7 +101,7 @@ impl Endpoint {
     }
 }
 
-fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(ip)) => ip.is_loopback(),
@@ -111,7 +111,7 @@ fn is_loopback(url: &Url) -> bool {
 }
 
 /// Scheme, host, port and path; no user information, no query, no fragment.
-fn shown(url: &Url) -> String {
+pub(crate) fn shown(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     let port = url.port().map(|p| format!(":{p}")).unwrap_or_default();
     let text = format!("{}://{host}{port}{}", url.scheme(), url.path());

@@ -1,6 +1,10 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod api;
+mod client;
+mod cloudone;
+mod connect;
 mod endpoint;
 mod expiry;
 mod secret;
@@ -11,6 +15,17 @@ mod token;
 mod token_cache;
 mod token_pair;
 
+pub use api::{ApiError, HttpSettings};
+pub use client::{
+    ActivityStatistics, Alert, AlertEntity, AlertFilter, AlertIndicator, AlertOptions, AlertPages,
+    AlertTime, CloudActivities, CloudActivity, CloudActivityPages, Connectivity, CutWindow,
+    ImpactScope, MatchedEvent, MatchedFilter, MatchedRule, PageSize, SearchOptions, SearchQuery,
+    StatisticsPeriod, TimeRange, VisionOneClient, VisionOneClientBuilder, VisionOneRegion,
+};
+pub use cloudone::{
+    CloudOneAccount, CloudOneClient, CloudOneClientBuilder, CloudOneRegion, StackLink,
+    StackParameters, StackRequest,
+};
 pub use expiry::{Expiry, ExpiryWarning};
 pub use secret::Secret;
 pub use sink::{VisionOneSink, VisionOneSinkBuilder};

@@ -8,6 +8,7 @@ use ctforward_core::{BatchLimits, Error, ErrorKind, Result};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::VisionOneSink;
+use crate::connect::Connect;
 use crate::endpoint::Endpoint;
 use crate::token::TokenProvider;
 
@@ -17,9 +18,6 @@ const REQUEST_BYTES: usize = 1_000_000;
 
 /// More than any service takes; keeps lengths far from 32 bits.
 const MOST_BYTES: usize = 1 << 30;
-
-/// Idle connections are closed by us before a load balancer's usual minute is over.
-const IDLE: Duration = Duration::from_secs(50);
 
 /// Headers that the sink or the connection sets; a second one would contradict it.
 const OURS: [&str; 12] = [
@@ -165,48 +163,14 @@ impl VisionOneSinkBuilder {
                 "accepted statuses must be of 200 to 299, and at least one",
             ));
         }
-        if self.connect_timeout.is_zero() || self.request_timeout.is_zero() {
-            return Err(wrong(
-                "a timeout of zero lets no request through; give some seconds",
-            ));
+        let client = Connect {
+            loopback: endpoint.is_loopback(),
+            connect_timeout: self.connect_timeout,
+            request_timeout: self.request_timeout,
+            proxy: self.proxy.as_deref(),
+            ca: &self.ca,
         }
-        let mut client = reqwest::Client::builder()
-            .user_agent(concat!("ctforward/", env!("CARGO_PKG_VERSION")))
-            .default_headers(headers(&self.headers)?)
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .connect_timeout(self.connect_timeout)
-            .timeout(self.request_timeout)
-            .pool_idle_timeout(IDLE);
-        if endpoint.is_loopback() {
-            client = client
-                .no_proxy()
-                .resolve_to_addrs("localhost", &Endpoint::localhost());
-        } else if let Some(proxy) = &self.proxy {
-            // The error is dropped: it may show the proxy's password.
-            let proxy = reqwest::Proxy::all(proxy.as_str())
-                .map_err(|_| wrong("the proxy is not an address like http://proxy.example:3128"))?;
-            client = client.proxy(proxy);
-        }
-        let mut certificates = Vec::new();
-        for pem in &self.ca {
-            let found = reqwest::Certificate::from_pem_bundle(pem).unwrap_or_default();
-            if found.is_empty() {
-                return Err(wrong(
-                    "the CA file holds no certificate in PEM form (BEGIN CERTIFICATE)",
-                ));
-            }
-            certificates.extend(found);
-        }
-        if !certificates.is_empty() {
-            client = client.tls_certs_merge(certificates);
-        }
-        let client = client.build().map_err(|e| {
-            wrong(format!(
-                "the HTTPS client cannot be set up; are the CA certificates of this system in place? ({})",
-                super::exchange::chain(&e.without_url())
-            ))
-        })?;
+        .client(headers(&self.headers)?)?;
         Ok(VisionOneSink {
             client,
             endpoint,

@@ -174,7 +174,7 @@ impl Judge<'_> {
     }
 }
 
-fn without_mark(body: &[u8]) -> &[u8] {
+pub(crate) fn without_mark(body: &[u8]) -> &[u8] {
     body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
 }
 
@@ -252,7 +252,7 @@ fn error_of(value: &Value) -> Option<Found> {
 
 /// The text with the escapes of JSON strings read, four hex digits each: what
 /// hides in them is found, and hidden.
-fn unescaped(text: &str) -> String {
+pub(crate) fn unescaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("\\u") {

@@ -156,7 +156,7 @@ fn decoded(coding: &str, said: Bytes, whole: bool) -> (Bytes, bool) {
     (Bytes::from(inflated), whole && fits && read.is_ok())
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
@@ -168,7 +168,7 @@ fn sources<'a>(
 
 /// The messages of an error and its sources in one line. The error itself is not
 /// kept as a source: its type is not ours to promise, nor what it may one day show.
-pub(super) fn chain(error: &reqwest::Error) -> String {
+pub(crate) fn chain(error: &reqwest::Error) -> String {
     let mut parts: Vec<String> = Vec::new();
     for part in sources(error).map(ToString::to_string) {
         if parts.last() != Some(&part) {
@@ -200,6 +200,6 @@ fn was_closed(error: &reqwest::Error) -> bool {
 }
 
 /// Whether a connection failed for its certificate. Only decides the words.
-fn is_certificate(error: &reqwest::Error) -> bool {
+pub(crate) fn is_certificate(error: &reqwest::Error) -> bool {
     sources(error).any(|e| e.to_string().to_ascii_lowercase().contains("certificate"))
 }

@@ -1,11 +1,11 @@
 //! The sink: HTTP event collection of Trend Vision One.
 
 mod builder;
-mod classify;
-mod exchange;
+pub(crate) mod classify;
+pub(crate) mod exchange;
 mod preflight;
-mod redact;
-mod retry_after;
+pub(crate) mod redact;
+pub(crate) mod retry_after;
 
 use std::fmt;
 use std::io::Write as _;

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ctforward_core::{Error, ErrorKind, Result};
 use hyper::StatusCode;
@@ -10,8 +11,10 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::fault::{Faults, Injector};
+use super::limit::Limiter;
 use super::store::Store;
 use super::{Shared, StandIn, serve};
+use crate::cloudone::CloudOneRegion;
 use crate::secret::Secret;
 
 /// The path that one public client of the endpoint posts to; not documented.
@@ -27,6 +30,11 @@ pub(super) struct Settings {
     pub(super) max_connections: usize,
     pub(super) gzip: bool,
     pub(super) pretend_native: bool,
+    pub(super) cloud_one_key: Option<Secret>,
+    pub(super) cloud_one_region: CloudOneRegion,
+    pub(super) stack_template: String,
+    /// Calls of the API that one path answers in a span.
+    pub(super) api_limit: Option<(u32, Duration)>,
 }
 
 /// Settings of a [`StandIn`]. All are checked by [`start`](Self::start).
@@ -58,6 +66,10 @@ impl StandInBuilder {
                 max_connections: 256,
                 gzip: false,
                 pretend_native: false,
+                cloud_one_key: None,
+                cloud_one_region: CloudOneRegion::us_1(),
+                stack_template: "https://standin.example/template.json".to_owned(),
+                api_limit: None,
             },
         }
     }
@@ -138,6 +150,32 @@ impl StandInBuilder {
         self
     }
 
+    /// The Cloud One key (`<id>:<secret>`) that its calls must carry. Default: any.
+    pub fn cloud_one_key(mut self, key: Secret) -> Self {
+        self.settings.cloud_one_key = Some(key);
+        self
+    }
+
+    /// The region that the Cloud One key belongs to. Default: `us-1`.
+    pub fn cloud_one_region(mut self, region: CloudOneRegion) -> Self {
+        self.settings.cloud_one_region = region;
+        self
+    }
+
+    /// The template that the stack's link names. Default: an address that leads nowhere.
+    pub fn stack_template(mut self, url: impl Into<String>) -> Self {
+        self.settings.stack_template = url.into();
+        self
+    }
+
+    /// How many calls of the API each path answers in a span, before it answers with
+    /// 429, `Retry-After` and `RateLimit-Limit`. Default: any number. The real service
+    /// counts over 60 seconds; its numbers are not known here.
+    pub fn api_limit(mut self, calls: u32, span: Duration) -> Self {
+        self.settings.api_limit = Some((calls, span));
+        self
+    }
+
     /// What goes wrong, and how often. Default: nothing.
     pub fn faults(mut self, faults: Faults) -> Self {
         self.faults = faults;
@@ -191,6 +229,7 @@ impl StandInBuilder {
             injector: Injector::new(self.faults),
             settings: self.settings,
             base_url: format!("http://{address}"),
+            limiter: Limiter::default(),
             stop: CancellationToken::new(),
             searches: Arc::new(Semaphore::new(2)),
         });

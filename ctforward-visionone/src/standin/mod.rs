@@ -23,17 +23,38 @@
 //! them: the real service is not documented to have any of them.
 //!
 //! # The public API
-//! Of the public API two calls are answered as its specification describes them:
-//! `GET /v3.0/healthcheck/connectivity` and `GET /v3.0/search/cloudActivities`.
+//! Of the public API these calls are answered as its specification describes them:
+//! `GET /v3.0/healthcheck/connectivity`, `/v3.0/search/cloudActivities`,
+//! `/v3.0/search/activityStatistics`, `/v3.0/workbench/alerts` and one alert by its id.
 //! Assumed there: 401 without the [API key](StandInBuilder::api_token), the code
 //! `InvalidFilter` for a query that cannot be read, matching without regard to
 //! case, `*` for anything between two pieces of a value, the order of arrival, how
-//! `progressRate` grows, the name `skipToken`, and at most 16 MiB of items a page.
+//! `progressRate` grows, the name `skipToken`, at most 16 MiB of items a page, and the
+//! shape of the statistics. Each answer has an `x-trace-id`; with
+//! [`api_limit`](StandInBuilder::api_limit) a path that is asked too often answers with
+//! 429, `Retry-After` and `RateLimit-Limit`.
+//!
+//! Of the query language it knows `field:value`, `field:"value"`, `*`, `and`, `or`,
+//! `not` and parentheses, over the fields that are documented of CloudTrail; of filters
+//! of alerts `field eq 'value'` joined by `and`, over id, status, severity, model and
+//! alertProvider; of orders `createdDateTime`, with `asc` or `desc`.
+//!
+//! # Cloud One
+//! `GET /api/apikeys/<id>` and `POST /api/stacks`, in both forms that are public, with
+//! `Authorization: ApiKey` and `Api-Version: v1`. The link that is answered has the
+//! public shape; its token and template are made up. Errors are
+//! `{"message": "…"}`, an assumption.
+//!
+//! # Alerts
+//! Alerts are made of what was received, by five rules of this crate's own: a console
+//! login without MFA, use of the root user, `StopLogging`, `DeleteTrail`, and a burst
+//! of five refused calls of one principal within five minutes. The vendor's detection
+//! models are others.
 //!
 //! # Posted records are third-party logs
 //! What is posted to HTTP event collection becomes third-party logs (product code
 //! `tlc`), and no public call is documented that searches those. So by default a
-//! search for cloud activities finds nothing. With
+//! search for cloud activities finds nothing, and there are no alerts. With
 //! [`pretend_native`](StandInBuilder::pretend_native) it shows posted records as
 //! if they had come by the native way (product code `sct`), and each answer holds
 //! `"notice": "simulated: the real service does not document this"`.
@@ -58,13 +79,18 @@
 //! # }
 //! ```
 
+mod alerts;
+mod api;
 mod builder;
+mod cloudone;
 mod fault;
 mod ingest;
+mod limit;
 mod line;
 mod reply;
 mod search;
 mod serve;
+mod statistics;
 mod store;
 
 use std::fmt;
@@ -82,6 +108,7 @@ pub use store::Counts;
 
 use builder::Settings;
 use fault::Injector;
+use limit::Limiter;
 use store::Store;
 
 /// What all connections share.
@@ -90,9 +117,28 @@ struct Shared {
     settings: Settings,
     store: Store,
     injector: Injector,
+    limiter: Limiter,
     base_url: String,
     stop: CancellationToken,
     searches: Arc<Semaphore>,
+}
+
+impl Shared {
+    /// What `read` makes of the kept lines. Reading every one takes a while: few at a
+    /// time, off the runtime's threads.
+    async fn scan<T: Send + 'static>(
+        self: &Arc<Self>,
+        read: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Option<T> {
+        let slot = Arc::clone(&self.searches).acquire_owned().await.ok()?;
+        let shared = Arc::clone(self);
+        let found = tokio::task::spawn_blocking(move || {
+            let found = read(&shared);
+            drop(slot);
+            found
+        });
+        found.await.ok()
+    }
 }
 
 /// A running stand-in. Dropping it stops it; [`stop`](Self::stop) also waits.

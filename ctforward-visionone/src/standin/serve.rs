@@ -7,24 +7,18 @@ use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, HeaderMap};
-use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::fault::{self, Body, Broken};
 use super::line::Line;
-use super::reply::{self, Reply};
-use super::{Shared, ingest, search};
+use super::{Shared, api, ingest};
 use crate::secret::Secret;
-
-pub(super) const CONNECTIVITY: &str = "/v3.0/healthcheck/connectivity";
-pub(super) const CLOUD_ACTIVITIES: &str = "/v3.0/search/cloudActivities";
 
 /// How long a request's head may take to come, and an idle connection stays.
 const HEAD_TIME: Duration = Duration::from_secs(60);
@@ -105,47 +99,30 @@ async fn answer(
     let reply = if path == shared.settings.path {
         fault::post(shared, &head, &mut body).await?
     } else {
-        api(shared, &head).await.map(Body::Whole)
+        api::answer(shared, &head, &mut body).await.map(Body::Whole)
     };
     ingest::drain(&mut body).await;
     shared.store.note_answer(reply.status().as_u16());
     Ok(reply)
 }
 
-/// Answers what is no post of log lines.
-async fn api(shared: &Arc<Shared>, head: &Parts) -> Reply {
-    let path = head.uri.path();
-    if path == CONNECTIVITY || path == CLOUD_ACTIVITIES {
-        if head.method != Method::GET {
-            reply::not_allowed("GET")
-        } else if !bearer_is(&head.headers, shared.settings.api_token.as_ref()) {
-            reply::error(
-                StatusCode::UNAUTHORIZED,
-                "the API key is missing or not the right one",
-            )
-        } else if path == CONNECTIVITY {
-            reply::json_value(&json!({"status": "available"}))
-        } else {
-            search::search(shared, head).await
-        }
-    } else {
-        reply::error(StatusCode::NOT_FOUND, "there is nothing at this address")
-    }
-}
-
 /// Whether the request carries the bearer token; any will do where none is set.
 pub(super) fn bearer_is(headers: &HeaderMap, expected: Option<&Secret>) -> bool {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let (Some(value), None) = (values.next(), values.next()) else {
-        return false;
-    };
-    let given = value.to_str().ok().and_then(|text| {
-        let (scheme, token) = text.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-    });
-    match (given, expected) {
+    match (credential(headers, "bearer"), expected) {
         (Some(given), Some(expected)) => given == expected.expose(),
         (Some(given), None) => !given.is_empty(),
         (None, _) => false,
     }
+}
+
+/// What follows `scheme` in the one `Authorization` header.
+pub(super) fn credential<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return None;
+    };
+    let (given, credential) = value.to_str().ok()?.split_once(' ')?;
+    given
+        .eq_ignore_ascii_case(scheme)
+        .then(|| credential.trim())
 }

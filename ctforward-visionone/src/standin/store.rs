@@ -142,6 +142,20 @@ impl Store {
         kept.posts.get(at).map(Arc::clone)
     }
 
+    /// Shows every kept line, its number and when it came, until `see` says no more.
+    pub(super) fn each_line(&self, mut see: impl FnMut(&[u8], u64, Timestamp) -> bool) {
+        let mut number = 0;
+        while let Some(post) = self.post_from(number) {
+            number = post.first;
+            for line in post.lines() {
+                if !see(&line, number, post.received) {
+                    return;
+                }
+                number += 1;
+            }
+        }
+    }
+
     /// The numbers of the kept lines.
     pub(super) fn range(&self) -> Range<u64> {
         let kept = self.lock();

@@ -1,7 +1,13 @@
-//! The sink and the stand-in over real connections.
+//! The sink, the clients and the stand-in over real connections.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+#[cfg(feature = "standin")]
+mod client;
+mod client_raw;
+mod client_secrets;
+#[cfg(feature = "standin")]
+mod cloudone;
 #[cfg(feature = "standin")]
 mod conformance;
 #[cfg(feature = "standin")]

@@ -36,7 +36,7 @@ const COPIED: [&str; 27] = [
 
 /// The item of a line, and when its event happened; `None` where the line is no
 /// CloudTrail record.
-pub(super) fn item(
+pub(in crate::standin) fn item(
     line: &[u8],
     number: u64,
     received: Timestamp,
@@ -80,7 +80,7 @@ pub(super) fn item(
 }
 
 /// A point in time without its fraction of a second.
-pub(super) fn seconds(at: Timestamp) -> Timestamp {
+pub(in crate::standin) fn seconds(at: Timestamp) -> Timestamp {
     let mode = jiff::TimestampRound::new()
         .smallest(Unit::Second)
         .mode(jiff::RoundMode::Floor);

@@ -1,8 +1,8 @@
 //! `GET /v3.0/search/cloudActivities`.
 
-mod item;
+pub(super) mod item;
 mod query;
-mod request;
+pub(super) mod request;
 
 use std::sync::Arc;
 
@@ -32,20 +32,9 @@ pub(super) async fn search(shared: &Arc<Shared>, head: &Parts) -> Reply {
             Mode::Default | Mode::Performance => json!({"progressRate": 100, "items": []}),
         });
     }
-    let unavailable = || reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the search was given up");
-    // Reading every kept line takes a while: few at a time, off the runtime's threads.
-    let Ok(slot) = Arc::clone(&shared.searches).acquire_owned().await else {
-        return unavailable();
-    };
-    let shared = Arc::clone(shared);
-    let found = tokio::task::spawn_blocking(move || {
-        let body = run(&shared, &search);
-        drop(slot);
-        body
-    });
-    match found.await {
-        Ok(body) => reply::json_bytes(StatusCode::OK, body),
-        Err(_) => unavailable(),
+    match shared.scan(move |shared| run(shared, &search)).await {
+        Some(body) => reply::json_bytes(StatusCode::OK, body),
+        None => reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the search was given up"),
     }
 }
 

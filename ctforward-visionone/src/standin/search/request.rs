@@ -11,8 +11,8 @@ use url::form_urlencoded;
 
 use super::item::seconds;
 use super::query::{LONGEST, Query};
+use crate::standin::api::CLOUD_ACTIVITIES;
 use crate::standin::reply::{self, Reply};
-use crate::standin::serve::CLOUD_ACTIVITIES;
 
 /// How many items a page may be asked to hold.
 const TOPS: [usize; 5] = [50, 100, 500, 1000, 5000];
@@ -40,18 +40,18 @@ pub(super) struct Search {
 
 /// Why a search is refused.
 #[derive(Debug)]
-pub(super) struct Wrong {
-    code: &'static str,
-    message: Cow<'static, str>,
+pub(in crate::standin) struct Wrong {
+    pub(in crate::standin) code: &'static str,
+    pub(in crate::standin) message: Cow<'static, str>,
 }
 
 impl Wrong {
-    pub(super) fn reply(&self) -> Reply {
+    pub(in crate::standin) fn reply(&self) -> Reply {
         reply::error_with_code(StatusCode::BAD_REQUEST, self.code, &self.message)
     }
 }
 
-fn bad<T>(message: impl Into<Cow<'static, str>>) -> Result<T, Wrong> {
+pub(in crate::standin) fn bad<T>(message: impl Into<Cow<'static, str>>) -> Result<T, Wrong> {
     Err(Wrong {
         code: "BadRequest",
         message: message.into(),
@@ -147,7 +147,7 @@ impl Search {
     }
 }
 
-fn date(text: &str) -> Result<Timestamp, Wrong> {
+pub(in crate::standin) fn date(text: &str) -> Result<Timestamp, Wrong> {
     match text.parse() {
         Ok(date) if text.len() <= 20 => Ok(date),
         _ => bad("a date must look like 2026-01-02T03:04:05Z"),
