@@ -6,9 +6,13 @@
 
 mod body;
 mod conformance;
+#[cfg(feature = "dynamodb")]
+mod dynamodb;
+mod emulator;
 mod errors;
 mod listing;
 mod notify;
+mod quarantine;
 #[cfg(feature = "sqs")]
 mod queue;
 mod real;
