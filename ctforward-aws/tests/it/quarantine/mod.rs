@@ -262,12 +262,16 @@ async fn more_entries_than_a_page_are_all_read() {
     let s3 = S3::start().await;
     let quarantine = Arc::new(fresh(s3.client()));
     let mut puts = JoinSet::new();
-    for number in 0..1010 {
+    for worker in 0..10 {
         let quarantine = Arc::clone(&quarantine);
-        puts.spawn(async move { quarantine.put(&entry(number)).await });
+        puts.spawn(async move {
+            for number in 0..101 {
+                quarantine.put(&entry(worker * 101 + number)).await.unwrap();
+            }
+        });
     }
     while let Some(put) = puts.join_next().await {
-        put.unwrap().unwrap();
+        put.unwrap();
     }
     assert_eq!(read(&quarantine).await.len(), 1010);
 }
