@@ -55,7 +55,7 @@ impl Asked<'_> {
 }
 
 /// A region's name as AWS writes them; anything else from outside is not repeated.
-fn region(text: &str) -> Option<&str> {
+pub(crate) fn region(text: &str) -> Option<&str> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     (!text.is_empty() && text.len() <= 32 && text.chars().all(plain)).then_some(text)
 }
@@ -178,12 +178,18 @@ fn denied(facts: &Facts, asked: Asked<'_>) -> Error {
     if of_the_key(message) {
         return kms(facts, asked);
     }
-    let why = format!(
+    let mut why = format!(
         "access was denied ({}); grant {} to these credentials, and see that the bucket's \
          owner is the one expected",
         named(facts),
         asked.permission()
     );
+    if !matches!(asked, Asked::Write { .. }) {
+        // S3 says no more of a bucket whose requester pays.
+        why.push_str(
+            "; if whoever asks pays for the bucket's requests, agree to that (request_payer)",
+        );
+    }
     fail(ErrorKind::Unauthorized, asked, &why)
 }
 

@@ -25,6 +25,8 @@ pub enum Way {
     LedgerSetup,
     /// A quarantine in a bucket, in addition.
     Quarantine,
+    /// A role of another account, in addition.
+    Role,
 }
 
 /// An action, and what it is for.
@@ -203,5 +205,11 @@ pub const ACTIONS: &[Action] = &[
         &["update_time_to_live"],
         &[Way::LedgerSetup],
         "having rows deleted when their time has come",
+    ),
+    action(
+        "sts:AssumeRole",
+        &[],
+        &[Way::Role],
+        "the SDK assumes the role that is set for a bucket or an account",
     ),
 ];

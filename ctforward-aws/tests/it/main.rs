@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod body;
+mod clients;
 mod conformance;
 #[cfg(feature = "dynamodb")]
 mod dynamodb;
@@ -16,6 +17,8 @@ mod quarantine;
 #[cfg(feature = "sqs")]
 mod queue;
 mod real;
+#[cfg(feature = "roles")]
+mod roles;
 mod rounds;
 #[cfg(feature = "secretsmanager")]
 mod secrets;
