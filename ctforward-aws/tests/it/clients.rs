@@ -70,7 +70,7 @@ async fn each_bucket_is_read_in_its_region_and_asked_for_it_once() {
     }
     // Many at once ask once.
     let mut tasks = tokio::task::JoinSet::new();
-    for client in std::iter::repeat_n(&clients, 20).cloned() {
+    for client in std::iter::repeat_n(clients, 20) {
         tasks.spawn(async move { client.client("third", None).await.map(drop) });
     }
     while let Some(done) = tasks.join_next().await {
