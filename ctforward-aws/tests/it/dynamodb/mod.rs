@@ -3,6 +3,7 @@
 
 mod answers;
 mod lost;
+mod pipelines;
 mod real;
 
 use std::time::Duration;
