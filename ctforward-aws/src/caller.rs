@@ -74,6 +74,7 @@ pub(crate) fn slow(code: &str, status: u16) -> bool {
                 | "RequestThrottled"
                 | "RequestThrottledException"
                 | "RequestLimitExceeded"
+                | "ProvisionedThroughputExceededException"
                 | "TooManyRequests"
                 | "TooManyRequestsException"
                 | "BandwidthLimitExceeded"

@@ -25,13 +25,15 @@ pub(crate) enum Asked<'a> {
     List { bucket: &'a str },
     /// An object's body, or the rest of it.
     Read { object: &'a ObjectId },
+    /// To write an object.
+    Write { object: &'a ObjectId },
 }
 
 impl Asked<'_> {
     fn bucket(&self) -> &str {
         match self {
             Self::List { bucket } => bucket,
-            Self::Read { object } => &object.bucket,
+            Self::Read { object } | Self::Write { object } => &object.bucket,
         }
     }
 
@@ -39,6 +41,7 @@ impl Asked<'_> {
         match self {
             Self::List { .. } => "s3:ListBucket on the bucket",
             Self::Read { .. } => "s3:GetObject on the bucket's objects",
+            Self::Write { .. } => "s3:PutObject on the bucket's objects",
         }
     }
 
@@ -46,12 +49,13 @@ impl Asked<'_> {
         match self {
             Self::List { bucket } => format!("listing s3://{}", printable(bucket)),
             Self::Read { object } => format!("reading {object}"),
+            Self::Write { object } => format!("writing {object}"),
         }
     }
 }
 
 /// A region's name as AWS writes them; anything else from outside is not repeated.
-fn region(text: &str) -> Option<&str> {
+pub(crate) fn region(text: &str) -> Option<&str> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     (!text.is_empty() && text.len() <= 32 && text.chars().all(plain)).then_some(text)
 }
@@ -174,18 +178,28 @@ fn denied(facts: &Facts, asked: Asked<'_>) -> Error {
     if of_the_key(message) {
         return kms(facts, asked);
     }
-    let why = format!(
+    let mut why = format!(
         "access was denied ({}); grant {} to these credentials, and see that the bucket's \
          owner is the one expected",
         named(facts),
         asked.permission()
     );
+    if !matches!(asked, Asked::Write { .. }) {
+        // S3 says no more of a bucket whose requester pays.
+        why.push_str(
+            "; if whoever asks pays for the bucket's requests, agree to that (request_payer)",
+        );
+    }
     fail(ErrorKind::Unauthorized, asked, &why)
 }
 
 fn kms(facts: &Facts, asked: Asked<'_>) -> Error {
+    let action = match asked {
+        Asked::Write { .. } => "kms:GenerateDataKey and kms:Decrypt",
+        Asked::Read { .. } | Asked::List { .. } => "kms:Decrypt",
+    };
     let why = format!(
-        "the key the object is encrypted with may not be used ({}); grant kms:Decrypt on it, \
+        "the key the object is encrypted with may not be used ({}); grant {action} on it, \
          in the key's policy too if it lies in another account, and see that it is enabled",
         named(facts)
     );
@@ -199,7 +213,7 @@ fn archived(asked: Asked<'_>) -> Error {
             // A key that the AWS command line would take for a file to read.
             None => "it lies in an archive; restore it in the console".to_owned(),
         },
-        Asked::List { .. } => "it lies in an archive".to_owned(),
+        Asked::List { .. } | Asked::Write { .. } => "it lies in an archive".to_owned(),
     };
     fail(ErrorKind::Archived, asked, &why)
 }

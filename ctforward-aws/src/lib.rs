@@ -6,6 +6,8 @@
 
 #[cfg(feature = "s3")]
 mod caller;
+#[cfg(feature = "dynamodb")]
+pub mod dynamodb;
 #[cfg(feature = "s3")]
 mod error;
 #[cfg(feature = "s3")]

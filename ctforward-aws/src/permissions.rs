@@ -19,6 +19,14 @@ pub enum Way {
     Doctor,
     /// Setting up a bucket's notifications.
     NotifySetup,
+    /// A ledger in a DynamoDB table, in addition.
+    Ledger,
+    /// Making such a table.
+    LedgerSetup,
+    /// A quarantine in a bucket, in addition.
+    Quarantine,
+    /// A role of another account, in addition.
+    Role,
 }
 
 /// An action, and what it is for.
@@ -54,14 +62,14 @@ pub const ACTIONS: &[Action] = &[
     action(
         "s3:ListBucket",
         &["list_objects_v2", "head_bucket"],
-        &[Way::List, Way::Queue],
+        &[Way::List, Way::Queue, Way::Quarantine],
         "listing; from a queue: S3 calls a missing object forbidden without it",
     ),
     action(
         "s3:GetObject",
         &["get_object"],
-        &[Way::List, Way::Queue],
-        "reading log files",
+        &[Way::List, Way::Queue, Way::Quarantine],
+        "reading log files, and what lies in quarantine",
     ),
     action(
         "s3:GetObjectVersion",
@@ -149,5 +157,59 @@ pub const ACTIONS: &[Action] = &[
         &["get_event_selectors"],
         &[Way::Doctor],
         "seeing whether a trail records our own reads",
+    ),
+    action(
+        "s3:PutObject",
+        &["put_object"],
+        &[Way::Quarantine],
+        "keeping in a bucket what cannot be delivered",
+    ),
+    action(
+        "dynamodb:PutItem",
+        &["put_item"],
+        &[Way::Ledger],
+        "claiming a file for the first time",
+    ),
+    action(
+        "dynamodb:UpdateItem",
+        &["update_item"],
+        &[Way::Ledger],
+        "every later change of a file's row",
+    ),
+    action(
+        "dynamodb:GetItem",
+        &["get_item"],
+        &[Way::Ledger],
+        "reading a row that another worker changed at the same time",
+    ),
+    action(
+        "dynamodb:BatchGetItem",
+        &["batch_get_item"],
+        &[Way::Ledger],
+        "asking which files of a listing are finished",
+    ),
+    action(
+        "dynamodb:CreateTable",
+        &["create_table"],
+        &[Way::LedgerSetup],
+        "making the ledger's table",
+    ),
+    action(
+        "dynamodb:DescribeTable",
+        &["describe_table"],
+        &[Way::LedgerSetup],
+        "waiting until the table can be used",
+    ),
+    action(
+        "dynamodb:UpdateTimeToLive",
+        &["update_time_to_live"],
+        &[Way::LedgerSetup],
+        "having rows deleted when their time has come",
+    ),
+    action(
+        "sts:AssumeRole",
+        &[],
+        &[Way::Role],
+        "the SDK assumes the role that is set for a bucket or an account",
     ),
 ];

@@ -6,8 +6,12 @@
 mod body;
 mod builder;
 pub(crate) mod client;
+mod clients;
 pub(crate) mod page;
+pub mod quarantine;
 mod reader;
+#[cfg(feature = "roles")]
+mod role;
 pub mod rounds;
 mod scope;
 mod source;
@@ -17,7 +21,11 @@ mod walk;
 pub use crate::shell::restore_command;
 pub use builder::S3SourceBuilder;
 pub use client::{PlainHttp, client};
+pub use clients::{BucketClients, BucketClientsBuilder};
+pub use quarantine::S3Quarantine;
 pub use reader::{S3Reader, S3ReaderBuilder};
+#[cfg(feature = "roles")]
+pub use role::AssumedRole;
 pub use rounds::Rounds;
 pub use source::S3Source;
 pub use stats::{ListStats, StatsHandle};

@@ -10,10 +10,12 @@ use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{Builder as ConfigBuilder, StalledStreamProtectionConfig};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::types::RequestPayer;
+use ctforward_core::key::{KeyClass, classify};
 use ctforward_core::{Error, ErrorKind, ObjectId, Open, Opened, Result, Retry};
 
 use super::body::Body;
 use super::builder::account_id;
+use super::clients::BucketClients;
 use crate::error::{Asked, ORIGIN};
 use crate::facts::from_sdk;
 
@@ -59,6 +61,8 @@ impl Patience {
 
 pub(crate) struct Shared {
     client: Client,
+    /// Where each bucket has a client of its own.
+    clients: Option<BucketClients>,
     owner: Option<String>,
     request_payer: bool,
     pub(crate) patience: Patience,
@@ -84,6 +88,7 @@ impl S3Reader {
     pub fn builder(client: Client) -> S3ReaderBuilder {
         S3ReaderBuilder {
             client,
+            clients: None,
             owner: None,
             request_payer: false,
             patience: Patience::default(),
@@ -114,6 +119,7 @@ impl fmt::Debug for S3Reader {
 #[must_use]
 pub struct S3ReaderBuilder {
     client: Client,
+    clients: Option<BucketClients>,
     owner: Option<String>,
     request_payer: bool,
     patience: Patience,
@@ -123,6 +129,13 @@ impl S3ReaderBuilder {
     /// Refuse buckets that are not this account's (default: not checked).
     pub fn expected_bucket_owner(mut self, account: impl Into<String>) -> Self {
         self.owner = Some(account.into());
+        self
+    }
+
+    /// Use for each bucket the client that these have for it, in its own region and with
+    /// the credentials meant for it, instead of the one client for all.
+    pub fn clients(mut self, clients: BucketClients) -> Self {
+        self.clients = Some(clients);
         self
     }
 
@@ -162,6 +175,7 @@ impl S3ReaderBuilder {
         }
         Ok(S3Reader(Arc::new(Shared {
             client: self.client,
+            clients: self.clients,
             owner: self.owner,
             request_payer: self.request_payer,
             patience: self.patience,
@@ -193,8 +207,11 @@ impl S3Object {
         let shared = &self.shared;
         let range = from.map(|(at, _)| format!("bytes={at}-"));
         let etag = from.map(|(_, etag)| etag.to_owned());
-        shared
-            .client
+        let client = match &shared.clients {
+            Some(clients) => clients.client(&self.id.bucket, account(&self.id)).await?,
+            None => shared.client.clone(),
+        };
+        client
             .get_object()
             .bucket(&self.id.bucket)
             .key(&self.id.key)
@@ -204,7 +221,7 @@ impl S3Object {
             .set_expected_bucket_owner(shared.owner.clone())
             .set_request_payer(shared.request_payer.then_some(RequestPayer::Requester))
             .customize()
-            .config_override(shared.patience.overrides(&shared.client))
+            .config_override(shared.patience.overrides(&client))
             .send()
             .await
             .map_err(|e| from_sdk(&e, Asked::Read { object: &self.id }))
@@ -219,6 +236,16 @@ impl S3Object {
     pub(crate) fn changed(&self, why: &str) -> Error {
         self.broken(ErrorKind::Changed, why)
             .with_retry(Retry::Never)
+    }
+}
+
+/// The account whose log file it is, as its key says.
+fn account(id: &ObjectId) -> Option<&str> {
+    match classify(&id.key) {
+        KeyClass::Log(key) | KeyClass::Digest(key) => Some(key.account),
+        KeyClass::FileOnly(name) => Some(name.account),
+        KeyClass::Misnamed(folder) => folder.account,
+        _ => None,
     }
 }
 

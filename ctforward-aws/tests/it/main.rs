@@ -5,14 +5,21 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod body;
+mod clients;
 mod conformance;
+#[cfg(feature = "dynamodb")]
+mod dynamodb;
+mod emulator;
 mod errors;
 mod lambda;
 mod listing;
 mod notify;
+mod quarantine;
 #[cfg(feature = "sqs")]
 mod queue;
 mod real;
+#[cfg(feature = "roles")]
+mod roles;
 mod rounds;
 #[cfg(feature = "secretsmanager")]
 mod secrets;

@@ -35,6 +35,8 @@ impl S3 {
         let task = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
+                // Otherwise each answer waits for the client's delayed acknowledgement.
+                stream.set_nodelay(true).unwrap();
                 let service = service.clone();
                 tokio::spawn(async move {
                     let http = hyper::server::conn::http1::Builder::new();

@@ -260,10 +260,18 @@ impl Finished {
 }
 
 /// Whether what is known of a file now says that it is another than the one whose
-/// row is finished. What is not known on both sides says nothing; but of a file in
-/// quarantine without an ETag nothing was ever read (it was missing, or archived):
-/// one that has an ETag is there to be tried.
-fn rewritten(etag: Option<&str>, size: Option<u64>, quarantined: bool, object: &Object) -> bool {
+/// row is finished, for those who write a [`Ledger`].
+///
+/// What is not known on both sides says nothing; but of a file in quarantine without
+/// an ETag nothing was ever read (it was missing, or archived): one that has an ETag
+/// is there to be tried.
+#[must_use]
+pub fn rewritten(
+    etag: Option<&str>,
+    size: Option<u64>,
+    quarantined: bool,
+    object: &Object,
+) -> bool {
     let never_read = quarantined && etag.is_none() && object.etag.is_some();
     let other_etag = matches!((etag, &object.etag), (Some(old), Some(new)) if old != new);
     never_read || other_etag || matches!((size, object.size), (Some(old), Some(new)) if old != new)

@@ -5,6 +5,7 @@ mod filter;
 mod memory;
 mod redrive;
 mod resolution;
+pub mod written;
 
 use std::fmt;
 use std::sync::Arc;

@@ -24,14 +24,14 @@ const BEHIND: &[u8] = br#""}"#;
 const DIGITS: usize = 8;
 
 /// Names one put among all, so that a tombstone says which ones it ends.
-pub(super) type Nonce = u128;
+pub(in crate::quarantine) type Nonce = u128;
 
 /// The identity of an entry.
-pub(super) type Id = [u8; 32];
+pub(in crate::quarantine) type Id = [u8; 32];
 
 /// What a line says, as far as the index needs it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Line {
+pub(in crate::quarantine) enum Line {
     Put {
         id: Id,
         put: Put,
@@ -48,14 +48,14 @@ pub(super) enum Line {
 
 /// One put of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Put {
+pub(in crate::quarantine) struct Put {
     /// Whether the bytes themselves are kept. First, so that a reference never
     /// stands for an entry of which there is a copy.
-    pub(super) bytes: bool,
-    pub(super) attempt: u32,
+    pub(in crate::quarantine) bytes: bool,
+    pub(in crate::quarantine) attempt: u32,
     /// In nanoseconds since 1970, saturated.
-    pub(super) at: i64,
-    pub(super) nonce: Nonce,
+    pub(in crate::quarantine) at: i64,
+    pub(in crate::quarantine) nonce: Nonce,
 }
 
 #[derive(Deserialize)]
@@ -93,7 +93,7 @@ struct Body {
 }
 
 /// What a line says; `line` has no line feed at its end.
-pub(super) fn read(line: &[u8]) -> Line {
+pub(in crate::quarantine) fn read(line: &[u8]) -> Line {
     if !is_whole(line) {
         return Line::Damaged;
     }
@@ -140,7 +140,7 @@ pub(super) fn read(line: &[u8]) -> Line {
 }
 
 /// The entry of a put's line; `None` where its bytes are not those it was made of.
-pub(super) fn entry(line: &[u8]) -> Option<QuarantineEntry> {
+pub(in crate::quarantine) fn entry(line: &[u8]) -> Option<QuarantineEntry> {
     let body: Body = serde_json::from_slice(line).ok()?;
     let sha256 = match &body.sha256 {
         Some(text) => Some(id_of(text)?),
@@ -187,7 +187,12 @@ pub(super) fn entry(line: &[u8]) -> Option<QuarantineEntry> {
 }
 
 /// Appends the line of a put.
-pub(super) fn write_put(entry: &QuarantineEntry, id: &Id, put: Put, out: &mut Vec<u8>) {
+pub(in crate::quarantine) fn write_put(
+    entry: &QuarantineEntry,
+    id: &Id,
+    put: Put,
+    out: &mut Vec<u8>,
+) {
     let mut line = Writer::new(out);
     line.text("id", &hex(id));
     line.text("put", &format!("{:032x}", put.nonce));
@@ -221,7 +226,7 @@ pub(super) fn write_put(entry: &QuarantineEntry, id: &Id, put: Put, out: &mut Ve
 }
 
 /// Appends the line of a tombstone.
-pub(super) fn write_tombstone(
+pub(in crate::quarantine) fn write_tombstone(
     id: &Id,
     puts: &[Nonce],
     outcome: Resolution,
@@ -237,11 +242,11 @@ pub(super) fn write_tombstone(
     line.end();
 }
 
-pub(super) fn digest(bytes: &[u8]) -> [u8; 32] {
+pub(in crate::quarantine) fn digest(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(in crate::quarantine) fn hex(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len() * 2);
     for byte in bytes {
         // Writing to a String cannot fail.

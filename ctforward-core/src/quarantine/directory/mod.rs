@@ -7,7 +7,7 @@ mod entries;
 mod flight;
 mod folder;
 mod index;
-mod line;
+pub(super) mod line;
 mod queue;
 mod scan;
 #[cfg(test)]

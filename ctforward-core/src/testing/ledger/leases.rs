@@ -138,6 +138,11 @@ pub(super) async fn given_back<L: Ledger + 'static>(on: On<L>) -> Clause {
     is_lost("renew", on.0.renew(&ticket, LONG).await)?;
     is_lost("progress", on.0.progress(&ticket, &object, &mark(9)).await)?;
     is_lost("finish", on.0.finish(&ticket, &object, &finished()).await)?;
-    let (_, resume) = on.granted(&object, "b", LONG).await?;
-    resumes(&resume, &object, &Mark::default())
+    let (again, resume) = on.granted(&object, "a", LONG).await?;
+    resumes(&resume, &object, &Mark::default())?;
+    // The same owner's ticket of before does not become good again.
+    is_lost("renew", on.0.renew(&ticket, LONG).await)?;
+    is_lost("finish", on.0.finish(&ticket, &object, &finished()).await)?;
+    is_lost("release", on.0.release(&ticket).await)?;
+    called("finish", on.0.finish(&again, &object, &finished()).await)
 }
