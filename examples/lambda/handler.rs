@@ -17,9 +17,9 @@ use crate::config::Settings;
 use crate::gate::Gate;
 use crate::parts::Parts;
 
-/// A lease of the ledger outlives the call that holds it by so much, and no longer: the
-/// call may be cut off, and the file comes again.
-const LEASE_BEYOND: Duration = Duration::from_secs(10);
+/// A lease of the ledger, which is renewed while the call goes on: a call that is cut off
+/// leaves its files to others so soon.
+const LEASE: Duration = Duration::from_secs(60);
 
 /// How often it is looked whether the breaker opened.
 const LOOKED: Duration = Duration::from_millis(50);
@@ -159,7 +159,7 @@ impl Handler {
         limits.files_reading = concurrency;
         limits.deliveries = concurrency;
         limits.drain = times.drain;
-        limits.lease = times.left + LEASE_BEYOND;
+        limits.lease = LEASE;
         let least = settings
             .endpoint
             .request_bytes

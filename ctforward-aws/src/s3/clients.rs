@@ -64,7 +64,8 @@ enum Of {
 
 impl BucketClientsBuilder {
     /// Use these credentials for buckets whose name fits, `*` standing for any
-    /// characters. Of all rules the first that fits holds; where none does, the
+    /// characters. The rules of buckets come before those of
+    /// accounts, and of each the first that fits holds; where none does, the
     /// client's own credentials are used.
     pub fn bucket(
         self,
@@ -156,7 +157,13 @@ impl BucketClients {
             Of::Bucket => matches(&rule.pattern, bucket),
             Of::Account => account.is_some_and(|account| matches(&rule.pattern, account)),
         };
-        let rule = self.0.rules.iter().position(fits);
+        // Who names the bucket was there first: an account comes from a key, which whoever
+        // writes a notification chooses.
+        let by = |of: Of| {
+            let of = move |rule: &Rule| rule.of == of;
+            self.0.rules.iter().position(|rule| of(rule) && fits(rule))
+        };
+        let rule = by(Of::Bucket).or_else(|| by(Of::Account));
         let cell = {
             let mut found = self.0.found.lock().unwrap_or_else(PoisonError::into_inner);
             if found.len() >= MOST {

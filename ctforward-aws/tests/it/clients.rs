@@ -90,8 +90,9 @@ async fn credentials_go_by_bucket_or_by_the_account_in_the_key() {
     })
     .await;
     let clients = BucketClients::builder(client_for(&server.url))
-        .bucket("acme-*", others("AKIDACME"))
+        // A rule of the bucket holds, wherever it stands.
         .account("1111*", others("AKIDONES"))
+        .bucket("acme-*", others("AKIDACME"))
         .account("222222222222", others("AKIDTWOS"))
         .build()
         .unwrap();

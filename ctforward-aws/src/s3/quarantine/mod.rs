@@ -124,12 +124,16 @@ impl S3Quarantine {
         let old = match written::read(there) {
             Written::Entry(old) if old.id() == id => old,
             Written::Tombstone(old) if old == id => return Ok(Some(entry.clone())),
-            // Not what was written: the entry is lost if it is not written now.
-            Written::Damaged => return Ok(Some(entry.clone())),
+            // Not what was written: the entry is lost if it is not written now. A reference
+            // is no reason to write over what may still be read by eye.
+            Written::Damaged if matches!(entry.kept, Kept::Bytes(_)) => {
+                return Ok(Some(entry.clone()));
+            }
             _ => return Err(self.strange(&id)),
         };
         let bytes = |entry: &QuarantineEntry| matches!(entry.kept, Kept::Bytes(_));
-        let more = bytes(entry) && !bytes(&old);
+        // That it must be redacted when it is sent again is more, too.
+        let more = bytes(entry) && !bytes(&old) || entry.redacted && !old.redacted;
         if !more && old.attempt >= entry.attempt {
             return Ok(None);
         }

@@ -182,7 +182,19 @@ async fn kept_as_well_as_can_be(client: &Client) {
     let again = reference(1).after_attempts(5).where_redacted(true);
     assert_eq!(seen(put(again).await), (bytes.clone(), 5, true));
     let before = reference(1).after_attempts(4);
-    assert_eq!(seen(put(before).await), (bytes, 5, true));
+    assert_eq!(seen(put(before).await), (bytes.clone(), 5, true));
+
+    // What lies there was put before records were redacted; with the same attempt.
+    let put = async |entry: QuarantineEntry| {
+        quarantine.put(&entry).await.unwrap();
+        let all = read(&quarantine).await;
+        all.into_iter().find(|one| one.id() == entry.id()).unwrap()
+    };
+    let bytes = entry(2).kept;
+    assert_eq!(seen(put(entry(2)).await), (bytes.clone(), 0, false));
+    let redacted = entry(2).where_redacted(true);
+    assert_eq!(seen(put(redacted).await), (bytes.clone(), 0, true));
+    assert_eq!(seen(put(entry(2)).await), (bytes, 0, true));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -242,6 +254,13 @@ async fn what_is_no_entry_is_counted_and_a_damaged_one_written_anew() {
         let has = |number: &u64| name.contains(&hex(&entry(*number)));
         entry((0..3).find(has).unwrap())
     };
+    // What is damaged is not given up for a mere reference.
+    let mut bare = by_name(&names[0]);
+    bare.kept = reference(0).kept;
+    let before = get(&names[0]).await;
+    let error = quarantine.put(&bare).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+    assert_eq!(get(&names[0]).await, before);
     quarantine.put(&by_name(&names[0])).await.unwrap();
     let error = quarantine.put(&by_name(&names[1])).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config, "{error}");
