@@ -49,7 +49,7 @@ pub struct Settings {
     pub places: Places,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct EndpointSettings {
     pub url: String,
     pub token: TokenPlace,
@@ -61,6 +61,16 @@ pub struct EndpointSettings {
     pub allow_plain_http: bool,
     pub request_bytes: usize,
     pub request_timeout: Duration,
+}
+
+impl std::fmt::Debug for EndpointSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Address and headers may hold what is secret.
+        f.debug_struct("EndpointSettings")
+            .field("token", &self.token)
+            .field("headers", &self.headers.len())
+            .finish_non_exhaustive()
+    }
 }
 
 /// Where a token is.

@@ -22,7 +22,7 @@ pub struct Settings {
     pub log: LogSettings,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct EndpointSettings {
     pub url: String,
     pub token: TokenPlace,
@@ -32,6 +32,16 @@ pub struct EndpointSettings {
     pub final_newline: bool,
     pub headers: Vec<(String, String)>,
     pub allow_plain_http: bool,
+}
+
+impl std::fmt::Debug for EndpointSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Address and headers may hold what is secret.
+        f.debug_struct("EndpointSettings")
+            .field("token", &self.token)
+            .field("headers", &self.headers.len())
+            .finish_non_exhaustive()
+    }
 }
 
 /// What an event may name, and how that is read.
